@@ -1,0 +1,72 @@
+//! `cargo dev`: the one door for developers.
+//!
+//! Each subcommand is one module. Answers (a path, a table) go to stdout, progress goes to stderr, so that the
+//! commands compose: `$(cargo dev python) script.py`.
+
+mod context;
+mod process;
+mod provision;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use context::Context;
+use provision::{Version, Wanted};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo dev",
+    about = "Build, run, test and measure Coluber.",
+    version
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or fetch the interpreters (CPython 3.14 and 3.15, and their debug builds) and print their paths.
+    Provision {
+        /// Only this version.
+        version: Option<Version>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("coluber-dev: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let cx = Context::new()?;
+    match command {
+        Command::Provision { version } => {
+            for version in Version::ALL
+                .into_iter()
+                .filter(|known| version.is_none_or(|one| one == *known))
+            {
+                for debug in [false, true] {
+                    let path = provision::interpreter(
+                        &cx,
+                        Wanted {
+                            version,
+                            debug,
+                            testsuite: true,
+                        },
+                    )?;
+                    println!("{}", path.display());
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
