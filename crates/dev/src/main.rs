@@ -4,8 +4,11 @@
 //! commands compose: `$(cargo dev python) script.py`.
 
 mod context;
+mod environment;
 mod process;
 mod provision;
+mod run;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -13,6 +16,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use context::Context;
+use environment::Environment;
 use provision::{Version, Wanted};
 
 #[derive(Parser)]
@@ -33,6 +37,19 @@ enum Command {
         /// Only this version.
         version: Option<Version>,
     },
+    /// Print the path of an interpreter that has the current release build of Coluber installed.
+    Python {
+        #[arg(default_value_t = Version::DEFAULT)]
+        version: Version,
+        /// The debug build of the interpreter.
+        #[arg(long)]
+        debug: bool,
+        /// Without building and installing Coluber.
+        #[arg(long)]
+        bare: bool,
+    },
+    /// Run a program with Coluber, then say what Coluber did.
+    Run(run::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +85,19 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Python {
+            version,
+            debug,
+            bare,
+        } => {
+            let open = if bare {
+                Environment::open
+            } else {
+                Environment::with_coluber
+            };
+            println!("{}", open(&cx, version, debug, false)?.python.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run(arguments) => run::run(&cx, &arguments),
     }
 }

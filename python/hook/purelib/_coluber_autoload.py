@@ -1,7 +1,7 @@
-"""Start-up hook: does nothing but look whether Coluber is switched on.
+"""Start-up hook: switches Coluber on if the environment or `-X coluber` says so.
 
-It runs in every interpreter of the environment, so it imports nothing but ``sys`` and ``os``, which are loaded by
-then. A ``.pth`` line loads it. PEP 829's ``.start`` files are not used while ``.pth`` lines are honoured (3.14 to
+`coluber-autoload.pth` looks whether there is a switch at all, which costs a start some microseconds, and only then
+imports this file. PEP 829's ``.start`` files are not used while ``.pth`` lines are honoured (3.14 to
 3.17): for them ``site`` imports ``pkgutil``, which costs every start 2.5 ms (measured on 3.15.2, 2026-11-20), and
 their presence switches the cheap line off. A later wheel's ``.start`` file names
 ``_coluber_autoload:start``.

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Version;
 use crate::context::Context;
-use crate::process::{progress, run_quiet};
+use crate::process::{progress, run_captured, run_quiet};
 
 /// The suites that may have the interpreters, in the order they are asked.
 const SUITES: [&str; 2] = ["sid", "forky"];
@@ -72,7 +72,7 @@ impl Prefix {
     }
 
     /// Downloads, unpacks and patches. The caller holds the provisioning lock.
-    pub fn fetch(&self, cx: &Context) -> Result<()> {
+    pub fn fetch(&self) -> Result<()> {
         let parent = self.root.parent().context("the prefix has a parent")?;
         fs::create_dir_all(parent)?;
         let scratch = tempfile::Builder::new()
@@ -183,6 +183,7 @@ impl Prefix {
         for debug in [false, true] {
             self.adopt(&self.interpreter(debug))?;
         }
+        self.precompile()?;
         let record = serde_json::json!({ "suite": suite, "packages": names });
         fs::write(self.stamp(), serde_json::to_string_pretty(&record)?)?;
         progress(format!(
@@ -190,6 +191,20 @@ impl Prefix {
             self.version,
             self.root.display()
         ));
+        Ok(())
+    }
+
+    /// Writes the standard library's bytecode, as Debian does when it configures the packages: without it every start
+    /// compiles again wherever `PYTHONDONTWRITEBYTECODE` is set.
+    fn precompile(&self) -> Result<()> {
+        let library = self.root.join(format!("usr/lib/python{}", self.version));
+        let mut command = Command::new(self.interpreter(false));
+        command
+            .env_remove("PYTHONDONTWRITEBYTECODE")
+            .args(["-I", "-m", "compileall", "-q", "-j0"])
+            .arg(library);
+        // The testsuite holds files that are wrong on purpose: the exit code says nothing.
+        run_captured(&mut command)?;
         Ok(())
     }
 

@@ -136,7 +136,7 @@ pub fn interpreter(cx: &Context, wanted: Wanted) -> Result<PathBuf> {
     if fetched.is_complete() {
         return Ok(fetched.interpreter(wanted.debug));
     }
-    match fetched.fetch(cx) {
+    match fetched.fetch() {
         Ok(()) => return Ok(fetched.interpreter(wanted.debug)),
         Err(error) => reasons.push(format!("Debian packages: {error:#}")),
     }
