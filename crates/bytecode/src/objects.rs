@@ -1,0 +1,254 @@
+//! What the compiler knows of the Python objects a unit refers to.
+
+/// Index into an [`ObjectTable`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub u32);
+
+impl std::fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "c{}", self.0)
+    }
+}
+
+/// The exact builtin types the compiler reasons about. All are immutable types: an instance cannot change to or from
+/// them through `__class__`, so a check holds as long as the value lives (design 3.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Kind {
+    None,
+    Bool,
+    Int,
+    Float,
+    Complex,
+    Str,
+    Bytes,
+    ByteArray,
+    Tuple,
+    List,
+    Dict,
+    Set,
+    FrozenSet,
+    Slice,
+    Range,
+    RangeIterator,
+    ListIterator,
+    TupleIterator,
+    Enumerate,
+    Function,
+    BoundMethod,
+    BuiltinFunction,
+    MethodDescriptor,
+    Class,
+    Cell,
+    Module,
+    Generator,
+    Code,
+    Ellipsis,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Kind; 29] = [
+        Kind::None,
+        Kind::Bool,
+        Kind::Int,
+        Kind::Float,
+        Kind::Complex,
+        Kind::Str,
+        Kind::Bytes,
+        Kind::ByteArray,
+        Kind::Tuple,
+        Kind::List,
+        Kind::Dict,
+        Kind::Set,
+        Kind::FrozenSet,
+        Kind::Slice,
+        Kind::Range,
+        Kind::RangeIterator,
+        Kind::ListIterator,
+        Kind::TupleIterator,
+        Kind::Enumerate,
+        Kind::Function,
+        Kind::BoundMethod,
+        Kind::BuiltinFunction,
+        Kind::MethodDescriptor,
+        Kind::Class,
+        Kind::Cell,
+        Kind::Module,
+        Kind::Generator,
+        Kind::Code,
+        Kind::Ellipsis,
+    ];
+
+    /// Whether the death of such an object can be noticed by nobody: it owns no reference to anything that can run
+    /// Python when it dies, and it has no weak references.
+    pub fn dies_silently(self) -> bool {
+        matches!(
+            self,
+            Kind::None
+                | Kind::Bool
+                | Kind::Int
+                | Kind::Float
+                | Kind::Complex
+                | Kind::Str
+                | Kind::Bytes
+                | Kind::ByteArray
+                | Kind::Range
+                | Kind::RangeIterator
+                | Kind::Ellipsis
+        )
+    }
+}
+
+/// What is known about one object of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObjectFacts {
+    /// For people: `repr` of simple values, the qualified name of functions and classes, else the type's name.
+    pub label: String,
+    /// The object's value or structure, as far as the compiler can use it.
+    pub value: ObjectValue,
+    /// Whether the object is immortal (needs no reference counting).
+    pub immortal: bool,
+}
+
+/// The part of an object that the compiler can reason about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ObjectValue {
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An exact int that fits.
+    Int(i64),
+    /// An exact int that does not fit.
+    BigInt,
+    /// An exact float.
+    Float(f64),
+    /// An exact str; its text where it is valid UTF-8 and short.
+    Str(Option<String>),
+    /// An exact tuple of known objects.
+    Tuple(Vec<ObjectId>),
+    /// A Python function.
+    Function(Box<FunctionFacts>),
+    /// A class.
+    Class(Box<ClassFacts>),
+    /// A function or method of a builtin module or type: `module.qualname`, such as `builtins.len` or `list.append`.
+    Builtin(String),
+    /// A module, by name.
+    Module(String),
+    /// Any other object of an exact builtin type.
+    Other(Kind),
+    /// An object of some other type.
+    Instance,
+}
+
+impl ObjectValue {
+    /// The exact builtin type, if it is one of [`Kind`].
+    pub fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            ObjectValue::None => Kind::None,
+            ObjectValue::Bool(_) => Kind::Bool,
+            ObjectValue::Int(_) | ObjectValue::BigInt => Kind::Int,
+            ObjectValue::Float(_) => Kind::Float,
+            ObjectValue::Str(_) => Kind::Str,
+            ObjectValue::Tuple(_) => Kind::Tuple,
+            ObjectValue::Function(_) => Kind::Function,
+            ObjectValue::Class(_) => return None,
+            ObjectValue::Builtin(_) => return None,
+            ObjectValue::Module(_) => Kind::Module,
+            ObjectValue::Other(kind) => *kind,
+            ObjectValue::Instance => return None,
+        })
+    }
+}
+
+/// A Python function as a callee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FunctionFacts {
+    /// Qualified name.
+    pub name: String,
+    /// `func_version` at the time of the snapshot; 0 if it has none.
+    pub version: u32,
+    /// Index of its code in [`crate::Snapshot::codes`], when the snapshot contains it (it may be inlined).
+    pub code: Option<usize>,
+    /// The code object.
+    pub code_object: ObjectId,
+    /// `__globals__`.
+    pub globals: ObjectId,
+    /// Its builtins.
+    pub builtins: ObjectId,
+    /// `__defaults__`, in order.
+    pub defaults: Vec<ObjectId>,
+    /// Whether it has keyword-only defaults or a closure.
+    pub has_kwdefaults: bool,
+    /// The cells of its closure; empty if there is none.
+    pub closure: Vec<ObjectId>,
+}
+
+/// A class as the type of instances, or as a callee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassFacts {
+    /// Qualified name.
+    pub name: String,
+    /// `tp_version_tag` at the time of the snapshot; 0 if it has none.
+    pub version: u32,
+    /// The builtin type it is, if it is one.
+    pub kind: Option<Kind>,
+    /// Whether it is a heap type (its instances can change class, it can be changed).
+    pub is_heap: bool,
+    /// Whether instances have inline values.
+    pub inline_values: bool,
+    /// Byte offset of the inline values in an instance: its basic size.
+    pub inline_values_offset: u32,
+    /// Version of the shared keys, 0 if there is none.
+    pub keys_version: u32,
+    /// Names in the shared keys, in order: slot `i` of the inline values is attribute `keys[i]`.
+    pub keys: Vec<String>,
+    /// `__init__` when calling the class means: allocate by the default allocator, then call this Python function.
+    pub init: Option<ObjectId>,
+    /// Whether the class (not `type`) defines what runs when an instance dies (`__del__`), directly or inherited.
+    pub has_finalizer: bool,
+    /// Whether its instances always are true: neither `__bool__` nor `__len__`.
+    pub always_true: bool,
+    /// Attributes found on the class when the snapshot asked for them (name, object): methods, class attributes.
+    pub attributes: Vec<(String, ObjectId)>,
+}
+
+/// All objects a unit refers to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObjectTable {
+    objects: Vec<ObjectFacts>,
+}
+
+impl ObjectTable {
+    /// Adds an object and returns its id. The caller makes sure that one object gets one id.
+    pub fn push(&mut self, facts: ObjectFacts) -> ObjectId {
+        self.objects.push(facts);
+        ObjectId(u32::try_from(self.objects.len() - 1).expect("fewer than 2^32 objects in a unit"))
+    }
+
+    /// What is known about an object.
+    pub fn get(&self, id: ObjectId) -> &ObjectFacts {
+        &self.objects[id.0 as usize]
+    }
+
+    /// The same, to be completed.
+    pub fn get_mut(&mut self, id: ObjectId) -> &mut ObjectFacts {
+        &mut self.objects[id.0 as usize]
+    }
+
+    /// Number of objects.
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    /// All ids with their facts.
+    pub fn iter(&self) -> impl Iterator<Item = (ObjectId, &ObjectFacts)> {
+        self.objects.iter().enumerate().map(|(index, facts)| (ObjectId(index as u32), facts))
+    }
+}

@@ -1,0 +1,176 @@
+//! The snapshot: everything a strategy may know about a unit.
+
+use crate::{Instruction, Kind, ObjectId, ObjectTable, Offset};
+
+/// Where compiled code is entered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// At the start of the function; arguments are bound in their locals.
+    Function,
+    /// At the `start` of a loop header (the target of a back-edge), with the operand stack `depth` deep.
+    #[allow(missing_docs)]
+    Loop { header: Offset, depth: u32 },
+}
+
+/// Flags of a code object that matter to the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CodeFlags {
+    /// `CO_GENERATOR`, `CO_COROUTINE` or `CO_ASYNC_GENERATOR`.
+    pub is_generator: bool,
+    /// `CO_VARARGS`.
+    pub has_varargs: bool,
+    /// `CO_VARKEYWORDS`.
+    pub has_varkeywords: bool,
+    /// `CO_OPTIMIZED`: locals are fast locals (false for module and class bodies).
+    pub is_optimized: bool,
+}
+
+/// One range of the exception table: `[start, end)` in code units is covered by `handler`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerRange {
+    /// First covered code unit.
+    pub start: Offset,
+    /// First code unit not covered any more.
+    pub end: Offset,
+    /// The handler.
+    pub handler: Offset,
+    /// Operand stack depth to unwind to.
+    pub depth: u32,
+    /// Whether the offset of the raising instruction is pushed before the exception.
+    pub push_offset: bool,
+}
+
+/// A decoded code object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Code {
+    /// The code object itself.
+    pub object: ObjectId,
+    /// `co_qualname`.
+    pub name: String,
+    /// `co_filename`.
+    pub filename: String,
+    /// `co_firstlineno`.
+    pub first_line: u32,
+    /// Positional parameters (with positional-only ones).
+    pub argument_count: u32,
+    /// Keyword-only parameters.
+    pub keyword_only_count: u32,
+    /// Locals, cells and free variables: the slots in front of the operand stack.
+    pub slot_count: u32,
+    /// How many of them are fast locals proper (`co_nlocals`).
+    pub local_count: u32,
+    /// Name of each slot.
+    pub slot_names: Vec<String>,
+    /// Operand stack size.
+    pub stack_size: u32,
+    /// Flags.
+    pub flags: CodeFlags,
+    /// Stack slots an iterator takes in a `for` loop: 1, or 2 when the second is NULL or a tagged index.
+    pub iterator_slots: u32,
+    /// Whether a loop over an exact list or tuple keeps the container itself and a tagged index on the stack instead
+    /// of an iterator object.
+    pub indexed_loops: bool,
+    /// The instructions, in order of offset.
+    pub instructions: Vec<Instruction>,
+    /// The exception table, in order of start.
+    pub handlers: Vec<HandlerRange>,
+    /// Line of each instruction (parallel to `instructions`), 0 if it has none.
+    pub lines: Vec<u32>,
+}
+
+impl Code {
+    /// The handler that covers the instruction at `offset`.
+    pub fn handler_at(&self, offset: Offset) -> Option<&HandlerRange> {
+        self.handlers.iter().find(|range| (range.start..range.end).contains(&offset))
+    }
+
+    /// Index into `instructions` of the first neutral instruction whose `start` is `start`.
+    pub fn index_of(&self, start: Offset) -> Option<usize> {
+        let index = self.instructions.partition_point(|instruction| instruction.start < start);
+        (self.instructions.get(index)?.start == start).then_some(index)
+    }
+}
+
+/// A live value seen when the snapshot of a running loop was taken, or an argument of the call that made it hot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveType {
+    /// The slot is unbound.
+    Unbound,
+    /// An object of an exact builtin type.
+    Kind(Kind),
+    /// An instance of this class (in the object table).
+    Class(ObjectId),
+    /// Something else, or not looked at.
+    Unknown,
+}
+
+/// A module global or builtin whose value the snapshot promises not to change without an invalidation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalFact {
+    /// The globals dict (the `Function::globals` of the code that reads it).
+    pub globals: ObjectId,
+    /// The name (an interned str object).
+    pub name: ObjectId,
+    /// Its value.
+    pub value: ObjectId,
+}
+
+/// What an earlier version of the unit learned from its exits at one instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExitFact {
+    /// Index of the code in [`Snapshot::codes`].
+    pub code: usize,
+    /// `start` of the instruction whose speculation failed.
+    pub offset: Offset,
+    /// Name of the exit reason.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The input of a compilation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// For people: `module.qualname` with file and line.
+    pub name: String,
+    /// Where the unit is entered.
+    pub entry: Entry,
+    /// The unit's code first, then those of callees that may be inlined.
+    pub codes: Vec<Code>,
+    /// The function that `codes[0]` belongs to, when known (it is not for a loop at module level).
+    pub function: Option<ObjectId>,
+    /// Globals of `codes[0]`.
+    pub globals: ObjectId,
+    /// Types of the slots of `codes[0]` at the entry (OSR: of the running frame), then of the operand stack.
+    pub live: Vec<LiveType>,
+    /// Names that are constant.
+    pub global_facts: Vec<GlobalFact>,
+    /// Classes by type version tag, for the versions that occur in the feedback.
+    pub classes: Vec<(u32, ObjectId)>,
+    /// The exit profile of earlier versions of the unit.
+    pub exits: Vec<ExitFact>,
+    /// All objects.
+    pub objects: ObjectTable,
+}
+
+impl Snapshot {
+    /// The class that has this version tag, if the snapshot knows it.
+    pub fn class_by_version(&self, version: u32) -> Option<ObjectId> {
+        self.classes.iter().find(|(tag, _)| *tag == version).map(|(_, class)| *class)
+    }
+
+    /// The constant value of a global of `globals`.
+    pub fn global(&self, globals: ObjectId, name: ObjectId) -> Option<ObjectId> {
+        self.global_facts
+            .iter()
+            .find(|fact| fact.globals == globals && fact.name == name)
+            .map(|fact| fact.value)
+    }
+
+    /// Whether an earlier version left compiled code at this instruction for this reason at least `times` times.
+    pub fn has_exited(&self, code: usize, offset: Offset, reason: &str, times: u64) -> bool {
+        self.exits
+            .iter()
+            .any(|exit| exit.code == code && exit.offset == offset && exit.reason == reason && exit.count >= times)
+    }
+}
