@@ -3,11 +3,15 @@
 //! Each subcommand is one module. Answers (a path, a table) go to stdout, progress goes to stderr, so that the
 //! commands compose: `$(cargo dev python) script.py`.
 
+mod cargo_tests;
+mod check;
 mod context;
 mod environment;
 mod process;
 mod provision;
 mod run;
+mod source;
+mod tidy;
 mod tools;
 
 use std::process::ExitCode;
@@ -50,6 +54,12 @@ enum Command {
     },
     /// Run a program with Coluber, then say what Coluber did.
     Run(run::Arguments),
+    /// Check the rules of the architecture.
+    Tidy,
+    /// Formatting, lints, tidy, the tests of the crates, the stub.
+    Check(check::CheckArguments),
+    /// Run every test, on every supported version of Python.
+    Test(check::TestArguments),
 }
 
 fn main() -> ExitCode {
@@ -99,5 +109,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(arguments) => run::run(&cx, &arguments),
+        Command::Tidy => Ok(if tidy::tidy(&cx)? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
+        Command::Check(arguments) => check::check(&cx, &arguments),
+        Command::Test(arguments) => check::test(&cx, &arguments),
     }
 }

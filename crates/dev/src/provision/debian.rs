@@ -58,12 +58,19 @@ impl Prefix {
             .join(format!("usr/bin/python{}{suffix}", self.version))
     }
 
-    fn libraries(&self) -> PathBuf {
+    /// The folder with everything.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The shared libraries, the C library among them.
+    pub fn libraries(&self) -> PathBuf {
         self.root
             .join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
     }
 
-    fn loader(&self) -> PathBuf {
+    /// The dynamic loader that fits [`Prefix::libraries`].
+    pub fn loader(&self) -> PathBuf {
         let name = match std::env::consts::ARCH {
             "aarch64" => "ld-linux-aarch64.so.1",
             _ => "ld-linux-x86-64.so.2",

@@ -152,6 +152,12 @@ pub fn interpreter(cx: &Context, wanted: Wanted) -> Result<PathBuf> {
     )
 }
 
+/// The prefix with Debian's packages, if it has been fetched.
+pub fn debian_prefix(cx: &Context, version: Version) -> Option<debian::Prefix> {
+    let prefix = debian::Prefix::new(cx, version);
+    prefix.is_complete().then_some(prefix)
+}
+
 fn variable_name(wanted: Wanted) -> String {
     let Version { major, minor } = wanted.version;
     format!(
