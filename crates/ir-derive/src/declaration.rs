@@ -5,7 +5,8 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
-    Data, DeriveInput, Error, Field, Fields, Ident, Result, Token, Type, Variant, parenthesized,
+    Attribute, Data, DeriveInput, Error, Expr, Field, Fields, Ident, Lit, Meta, MetaNameValue, Result, Token, Type,
+    Variant, parenthesized,
 };
 
 /// What a field of a variant is.
@@ -29,6 +30,28 @@ pub struct FieldDeclaration {
     pub name: Ident,
     /// Its role.
     pub role: Role,
+    /// Its type, for the documentation.
+    pub ty: String,
+    /// `#[op(text = Wrapper)]`: an immediate that is printed and parsed as this newtype of it.
+    pub text: Option<Ident>,
+}
+
+/// What an operand must be: a variant of `ops::Takes`, with its kind if it is `Exact`.
+pub struct Rule {
+    /// The operand; `None` for all operands.
+    pub field: Option<Ident>,
+    /// The variant.
+    pub variant: Ident,
+    /// Its payload.
+    pub kind: Option<Ident>,
+}
+
+/// What the operands must be.
+pub enum Takes {
+    /// By these rules; an operand without a rule is an object.
+    Rules(Vec<Rule>),
+    /// The elements of `arguments` are what the helper in the field `helper` takes.
+    ByHelper,
 }
 
 /// How the result type is found.
@@ -68,33 +91,37 @@ pub enum EffectsDeclaration {
     /// By `custom_effects`.
     Custom,
     /// As declared; `None` for a memory set means all of memory.
-    Declared {
-        reads: Option<Vec<Ident>>,
-        writes: Option<Vec<Ident>>,
-        exits: bool,
-        raises: bool,
-        runs_python: bool,
-    },
+    Declared { reads: Option<Vec<Ident>>, writes: Option<Vec<Ident>>, exits: bool, raises: bool, runs_python: bool },
 }
 
 /// One operation.
 pub struct Declaration {
     pub name: Ident,
+    pub doc: String,
+    /// The text of its `#[op(...)]`, for the documentation.
+    pub attribute: String,
     pub fields: Vec<FieldDeclaration>,
     pub result: ResultType,
     pub refs: ResultRefs,
     pub steals: Steals,
+    pub takes: Takes,
     pub effects: EffectsDeclaration,
     pub is_terminator: bool,
+    /// The only phase it may occur in.
+    pub phase: Option<Ident>,
+    /// Whether it may only occur in the entry block.
+    pub is_entry: bool,
 }
 
 impl Declaration {
     /// Fields with a role.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Ident> {
-        self.fields
-            .iter()
-            .filter(move |field| field.role == role)
-            .map(|field| &field.name)
+        self.fields.iter().filter(move |field| field.role == role).map(|field| &field.name)
+    }
+
+    /// Whether a field is an operand or a list of operands.
+    pub fn is_operand(&self, name: &Ident) -> bool {
+        self.fields.iter().any(|field| field.name == *name && matches!(field.role, Role::Operand | Role::Operands))
     }
 
     /// The field that holds the state.
@@ -103,11 +130,37 @@ impl Declaration {
     }
 }
 
+/// One argument of an entry: `name`, `name(payload)` or `field: name(payload)`.
+struct Argument {
+    field: Option<Ident>,
+    name: Ident,
+    payload: Option<Ident>,
+}
+
+impl Parse for Argument {
+    fn parse(input: ParseStream) -> Result<Self> {
+        let mut name: Ident = input.parse()?;
+        let mut field = None;
+        if input.peek(Token![:]) {
+            input.parse::<Token![:]>()?;
+            field = Some(std::mem::replace(&mut name, input.parse()?));
+        }
+        let payload = if input.peek(syn::token::Paren) {
+            let content;
+            parenthesized!(content in input);
+            Some(content.parse()?)
+        } else {
+            None
+        };
+        Ok(Argument { field, name, payload })
+    }
+}
+
 /// One entry of `#[op(...)]`: `name`, `name = value`, `name = value(argument)` or `name(argument, ...)`.
 struct Entry {
     name: Ident,
     value: Option<Ident>,
-    arguments: Vec<Ident>,
+    arguments: Vec<Argument>,
 }
 
 impl Parse for Entry {
@@ -123,13 +176,9 @@ impl Parse for Entry {
         if input.peek(syn::token::Paren) {
             let content;
             parenthesized!(content in input);
-            arguments.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&content)?);
+            arguments.extend(Punctuated::<Argument, Token![,]>::parse_terminated(&content)?);
         }
-        Ok(Entry {
-            name,
-            value,
-            arguments,
-        })
+        Ok(Entry { name, value, arguments })
     }
 }
 
@@ -140,55 +189,71 @@ impl Entry {
 
     /// The only argument of `value(argument)`.
     fn argument(&self) -> Result<Ident> {
-        match self.arguments.as_slice() {
+        match self.names()?.as_slice() {
             [argument] => Ok(argument.clone()),
             _ => self.error("expected one argument"),
         }
+    }
+
+    /// The arguments of `name(argument, ...)`, which are plain names.
+    fn names(&self) -> Result<Vec<Ident>> {
+        let plain = |argument: &Argument| match argument {
+            Argument { field: None, name, payload: None } => Ok(name.clone()),
+            _ => self.error("expected a list of names"),
+        };
+        self.arguments.iter().map(plain).collect()
+    }
+
+    /// The arguments of `takes(...)`.
+    fn rules(&self) -> Vec<Rule> {
+        let rule = |argument: &Argument| Rule {
+            field: argument.field.clone(),
+            variant: argument.name.clone(),
+            kind: argument.payload.clone(),
+        };
+        self.arguments.iter().map(rule).collect()
     }
 }
 
 /// All operations of the enum.
 pub fn read(input: &DeriveInput) -> Result<Vec<Declaration>> {
     let Data::Enum(data) = &input.data else {
-        return Err(Error::new(
-            Span::call_site(),
-            "`OpTable` is for the enum of operations",
-        ));
+        return Err(Error::new(Span::call_site(), "`OpTable` is for the enum of operations"));
     };
     data.variants.iter().map(read_variant).collect()
 }
 
+/// The variants of an enum without fields.
+pub fn read_names(input: &DeriveInput) -> Result<Vec<&Ident>> {
+    let Data::Enum(data) = &input.data else {
+        return Err(Error::new(Span::call_site(), "`Immediate` is for enums"));
+    };
+    if let Some(variant) = data.variants.iter().find(|variant| !variant.fields.is_empty()) {
+        return Err(Error::new(variant.span(), "a variant with fields needs an `Immediate` written by hand"));
+    }
+    Ok(data.variants.iter().map(|variant| &variant.ident).collect())
+}
+
 fn read_variant(variant: &Variant) -> Result<Declaration> {
     let Fields::Named(fields) = &variant.fields else {
-        return Err(Error::new(
-            variant.span(),
-            "an operation has named fields: `Name { ... }`",
-        ));
+        return Err(Error::new(variant.span(), "an operation has named fields: `Name { ... }`"));
     };
-    let fields = fields
-        .named
-        .iter()
-        .map(read_field)
-        .collect::<Result<Vec<_>>>()?;
+    let fields = fields.named.iter().map(read_field).collect::<Result<Vec<_>>>()?;
 
-    let mut entries = Vec::new();
-    for attribute in variant
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("op"))
-    {
-        entries
-            .extend(attribute.parse_args_with(Punctuated::<Entry, Token![,]>::parse_terminated)?);
-    }
-
+    let entries = read_entries(&variant.attrs)?;
     let mut declaration = Declaration {
         name: variant.ident.clone(),
+        doc: read_doc(&variant.attrs),
+        attribute: attribute_text(&variant.attrs)?,
         fields,
         result: ResultType::None,
         refs: ResultRefs::None,
         steals: Steals::Fields(Vec::new()),
+        takes: Takes::Rules(Vec::new()),
         effects: EffectsDeclaration::Any,
         is_terminator: false,
+        phase: None,
+        is_entry: false,
     };
     let mut has_refs = false;
     let mut is_pure = false;
@@ -206,17 +271,20 @@ fn read_variant(variant: &Variant) -> Result<Declaration> {
                     "borrowed" => ResultRefs::Borrowed,
                     "alias" => ResultRefs::Alias(entry.argument()?),
                     _ => {
-                        return entry
-                            .error("`refs` is `none`, `owned`, `borrowed` or `alias(field)`");
+                        return entry.error("`refs` is `none`, `owned`, `borrowed` or `alias(field)`");
                     }
                 };
             }
-            ("steals", None) => declaration.steals = Steals::Fields(entry.arguments.clone()),
+            ("steals", None) => declaration.steals = Steals::Fields(entry.names()?),
             ("custom_steals", None) => declaration.steals = Steals::ByHelper,
+            ("takes", None) => declaration.takes = Takes::Rules(entry.rules()),
+            ("custom_takes", None) => declaration.takes = Takes::ByHelper,
+            ("phase", Some(phase)) => declaration.phase = Some(phase.clone()),
+            ("entry", None) => declaration.is_entry = true,
             ("pure", None) => is_pure = true,
             ("custom_effects", None) => is_custom = true,
-            ("reads", None) => reads = Some(entry.arguments.clone()),
-            ("writes", None) => writes = Some(entry.arguments.clone()),
+            ("reads", None) => reads = Some(entry.names()?),
+            ("writes", None) => writes = Some(entry.names()?),
             ("exits", None) => exits = true,
             ("raises", None) => raises = true,
             ("runs_python", None) => runs_python = true,
@@ -238,19 +306,9 @@ fn read_variant(variant: &Variant) -> Result<Declaration> {
         _ => {
             let touches_all = (raises || runs_python) && reads.is_none() && writes.is_none();
             let set = |set: Option<Vec<Ident>>| {
-                if touches_all {
-                    None
-                } else {
-                    Some(set.unwrap_or_default())
-                }
+                if touches_all { None } else { Some(set.unwrap_or_default()) }
             };
-            EffectsDeclaration::Declared {
-                reads: set(reads),
-                writes: set(writes),
-                exits,
-                raises,
-                runs_python,
-            }
+            EffectsDeclaration::Declared { reads: set(reads), writes: set(writes), exits, raises, runs_python }
         }
     };
     if (exits || raises) && declaration.state().is_none() {
@@ -267,36 +325,78 @@ fn read_variant(variant: &Variant) -> Result<Declaration> {
     Ok(declaration)
 }
 
+/// The entries of all `#[op(...)]` attributes.
+fn read_entries(attributes: &[Attribute]) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("op")) {
+        entries.extend(attribute.parse_args_with(Punctuated::<Entry, Token![,]>::parse_terminated)?);
+    }
+    Ok(entries)
+}
+
+/// The tokens of the `#[op(...)]` attributes, spaced as people write them.
+fn attribute_text(attributes: &[Attribute]) -> Result<String> {
+    let mut parts = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("op")) {
+        parts.push(attribute.meta.require_list()?.tokens.to_string());
+    }
+    let mut text = parts.join(", ");
+    for (from, to) in [(" ,", ","), (" (", "("), ("( ", "("), (" )", ")"), (" :", ":")] {
+        text = text.replace(from, to);
+    }
+    Ok(text)
+}
+
+/// The documentation comment as one paragraph.
+fn read_doc(attributes: &[Attribute]) -> String {
+    let line = |attribute: &Attribute| match &attribute.meta {
+        Meta::NameValue(MetaNameValue { path, value: Expr::Lit(literal), .. }) if path.is_ident("doc") => {
+            match &literal.lit {
+                Lit::Str(text) => Some(text.value().trim().to_string()),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    attributes.iter().filter_map(line).collect::<Vec<_>>().join(" ")
+}
+
 fn read_field(field: &Field) -> Result<FieldDeclaration> {
     let name = field.ident.clone().expect("the field is named");
-    let text = match &field.ty {
+    let mut text = None;
+    for entry in read_entries(&field.attrs)? {
+        match (entry.name.to_string().as_str(), &entry.value) {
+            ("text", Some(wrapper)) => text = Some(wrapper.clone()),
+            _ => return entry.error("a field has only `text = Newtype`"),
+        }
+    }
+    let ty = match &field.ty {
         Type::Path(path) => {
             let last = path.path.segments.last().expect("a path has a segment");
-            let mut text = last.ident.to_string();
+            let mut ty = last.ident.to_string();
             if let syn::PathArguments::AngleBracketed(arguments) = &last.arguments
-                && let Some(syn::GenericArgument::Type(Type::Path(argument))) =
-                    arguments.args.first()
+                && let Some(syn::GenericArgument::Type(Type::Path(argument))) = arguments.args.first()
                 && let Some(segment) = argument.path.segments.last()
             {
-                text = format!("{text}<{}>", segment.ident);
+                ty = format!("{ty}<{}>", segment.ident);
             }
-            text
+            ty
         }
         _ => {
-            return Err(Error::new(
-                field.ty.span(),
-                "a field is of a type with a name",
-            ));
+            return Err(Error::new(field.ty.span(), "a field is of a type with a name"));
         }
     };
-    let role = match text.as_str() {
+    let role = match ty.as_str() {
         "Value" => Role::Operand,
         "Vec<Value>" => Role::Operands,
         "FrameStateId" => Role::State,
         "BlockCall" => Role::Target,
         _ => Role::Immediate,
     };
-    Ok(FieldDeclaration { name, role })
+    if text.is_some() && role != Role::Immediate {
+        return Err(Error::new(name.span(), "only an immediate has a text form of its own"));
+    }
+    Ok(FieldDeclaration { name, role, ty, text })
 }
 
 fn read_result(entry: &Entry, value: &Ident) -> Result<ResultType> {
@@ -306,9 +406,7 @@ fn read_result(entry: &Entry, value: &Ident) -> Result<ResultType> {
         "of" => ResultType::Of(entry.argument()?),
         "custom" => ResultType::Custom,
         _ => {
-            return entry.error(
-                "`result` is a type without payload, `Exact(Kind)`, `of(field)` or `custom`",
-            );
+            return entry.error("`result` is a type without payload, `Exact(Kind)`, `of(field)` or `custom`");
         }
     })
 }
@@ -337,19 +435,21 @@ fn check_fields(declaration: &Declaration) -> Result<()> {
     if let ResultRefs::Alias(field) = &declaration.refs {
         named.push(field);
     }
+    if let Takes::Rules(rules) = &declaration.takes {
+        for field in rules.iter().filter_map(|rule| rule.field.as_ref()) {
+            if !declaration.is_operand(field) {
+                return Err(Error::new(field.span(), "no operand has this name"));
+            }
+        }
+    }
     for field in named {
-        if !declaration
-            .with_role(Role::Operand)
-            .any(|operand| operand == field)
-        {
+        if !declaration.with_role(Role::Operand).any(|operand| operand == field) {
             return Err(Error::new(field.span(), "no operand has this name"));
         }
     }
     if let Steals::Fields(fields) = &declaration.steals {
         for field in fields {
-            if !declaration.fields.iter().any(|operand| {
-                operand.name == *field && matches!(operand.role, Role::Operand | Role::Operands)
-            }) {
+            if !declaration.is_operand(field) {
                 return Err(Error::new(field.span(), "no operand has this name"));
             }
         }
