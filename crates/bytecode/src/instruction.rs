@@ -290,6 +290,8 @@ pub enum Feedback {
     Generic,
     /// Operands (both of a binary operator, the container of a subscript, the iterable of a loop) had this type.
     Seen(Seen),
+    /// The left and right operand of a binary operator had these different types.
+    SeenPair(Seen, Seen),
     /// Attribute access.
     Attribute(AttributeFeedback),
     /// `container[i]` through a Python `__getitem__`.

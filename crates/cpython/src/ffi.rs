@@ -311,6 +311,10 @@ unsafe extern "C" {
         keywords: *mut PyObject,
     ) -> *mut PyObject;
 
+    pub static mut PyTupleIter_Type: PyTypeObject;
+    pub static mut PyProperty_Type: PyTypeObject;
+    pub static mut PyMethod_Type: PyTypeObject;
+
     // -- Functions and code: cpython/funcobject.h, pycore_function.h, cpython/code.h
     /// Also zeroes the function's version.
     pub fn PyFunction_SetVectorcall(function: *mut PyObject, vectorcall: vectorcallfunc);
@@ -323,6 +327,8 @@ unsafe extern "C" {
         keyword_names: *mut PyObject,
     ) -> *mut PyObject;
     pub fn PyUnstable_WritePerfMapEntry(address: *const c_void, size: c_uint, name: *const c_char) -> c_int;
+    /// New reference: `co_code`.
+    pub fn PyCode_GetCode(code: *mut PyObject) -> *mut PyObject;
     pub fn PyUnstable_Code_SetExtra(code: *mut PyObject, index: Py_ssize_t, extra: *mut c_void) -> c_int;
     pub fn PyUnstable_Code_GetExtra(code: *mut PyObject, index: Py_ssize_t, extra: *mut *mut c_void) -> c_int;
     pub fn PyUnstable_GC_VisitObjects(

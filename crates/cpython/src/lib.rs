@@ -24,9 +24,14 @@ compile_error!("free-threaded builds are not supported yet");
 #[cfg(not(Py_3_14))]
 compile_error!("CPython 3.14 or 3.15 is needed");
 
+pub mod decode;
+mod feedback;
 pub mod ffi;
 pub mod layout;
+pub mod pool;
 pub mod raw;
+pub mod text;
+pub mod versions;
 
 pub use pyo3_ffi as public_ffi;
 pub use raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState, TypeRef};

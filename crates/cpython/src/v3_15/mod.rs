@@ -4,3 +4,6 @@
 #[cfg_attr(Py_DEBUG, path = "layout_debug.rs")]
 #[cfg_attr(not(Py_DEBUG), path = "layout_release.rs")]
 pub mod layout;
+
+/// Opcode numbers and their tables.
+pub mod opcodes;
