@@ -954,7 +954,6 @@ pub mod runtime {
 
 /// What `_Py_DebugOffsets` at the start of `_PyRuntime` must hold: (field, byte offset of the field, value).
 pub const DEBUG_OFFSETS: &[(&str, usize, u64)] = &[
-    ("interpreter_state.size", 48, 225880),
     ("interpreter_state.threads_head", 72, 7344),
     ("interpreter_state.builtins", 112, 7680),
     ("interpreter_state.sysdict", 104, 7672),
@@ -962,7 +961,6 @@ pub const DEBUG_OFFSETS: &[(&str, usize, u64)] = &[
     ("interpreter_state.gc", 88, 7408),
     ("interpreter_state.ceval_gil", 120, 16),
     ("interpreter_state.code_object_generation", 160, 7992),
-    ("runtime_state.size", 24, 332632),
     ("runtime_state.interpreters_head", 40, 808),
     ("thread_state.size", 176, 832),
     ("thread_state.interp", 200, 16),

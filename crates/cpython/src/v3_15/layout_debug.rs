@@ -962,7 +962,6 @@ pub mod runtime {
 
 /// What `_Py_DebugOffsets` at the start of `_PyRuntime` must hold: (field, byte offset of the field, value).
 pub const DEBUG_OFFSETS: &[(&str, usize, u64)] = &[
-    ("interpreter_state.size", 48, 226248),
     ("interpreter_state.threads_head", 72, 7336),
     ("interpreter_state.builtins", 112, 7584),
     ("interpreter_state.sysdict", 104, 7576),
@@ -970,7 +969,6 @@ pub const DEBUG_OFFSETS: &[(&str, usize, u64)] = &[
     ("interpreter_state.gc", 88, 7400),
     ("interpreter_state.ceval_gil", 120, 16),
     ("interpreter_state.code_object_generation", 160, 7944),
-    ("runtime_state.size", 24, 362584),
     ("runtime_state.interpreters_head", 40, 936),
     ("thread_state.size", 176, 888),
     ("thread_state.interp", 200, 16),
