@@ -3,6 +3,7 @@
 //! Each subcommand is one module. Answers (a path, a table) go to stdout, progress goes to stderr, so that the
 //! commands compose: `$(cargo dev python) script.py`.
 
+mod bench;
 mod cargo_tests;
 mod check;
 mod context;
@@ -60,6 +61,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Run every test, on every supported version of Python.
     Test(check::TestArguments),
+    /// Measure pyperformance's programs with and without Coluber.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -116,5 +119,6 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }),
         Command::Check(arguments) => check::check(&cx, &arguments),
         Command::Test(arguments) => check::test(&cx, &arguments),
+        Command::Bench(arguments) => bench::bench(&cx, &arguments),
     }
 }

@@ -9,25 +9,17 @@ pub fn describe(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| {
         let word = word.to_string_lossy();
-        if word.contains(char::is_whitespace) {
-            format!("{word:?}")
-        } else {
-            word.into_owned()
+        match word.lines().next() {
+            // A program given as an argument: its first line will do.
+            Some(line) if line.len() < word.trim_end().len() => format!("{line:?}..."),
+            _ if word.contains(char::is_whitespace) => format!("{word:?}"),
+            _ => word.into_owned(),
         }
     }));
     words.join(" ")
 }
 
-/// Runs with inherited stderr; stdout goes to stderr, because stdout belongs to the answer of our own command.
-pub fn run(command: &mut Command) -> Result<()> {
-    let status = run_status(command)?;
-    if !status.success() {
-        bail!("`{}` failed: {status}", describe(command));
-    }
-    Ok(())
-}
-
-/// As [`run`], but a failure of the program is an answer, not an error.
+/// Runs with stdout going to stderr, because stdout belongs to the answer of our own command.
 pub fn run_status(command: &mut Command) -> Result<ExitStatus> {
     command.stdout(Stdio::from(std::io::stderr()));
     command
