@@ -62,6 +62,10 @@ pub trait Immediate: Sized {
     fn from_text(text: &str) -> Option<Self>;
     /// Values to test with, the extreme ones among them.
     fn samples() -> Vec<Self>;
+    /// The entry of the object table it refers to.
+    fn object(&self) -> Option<ObjectId> {
+        None
+    }
 }
 
 /// The bits of a float, written as a number: `1.5`, `-0.0`, `inf`, `nan`; NaNs with another payload by their bits, `0x...`.
@@ -138,6 +142,10 @@ impl Immediate for ObjectId {
 
     fn samples() -> Vec<Self> {
         vec![ObjectId(0)]
+    }
+
+    fn object(&self) -> Option<ObjectId> {
+        Some(*self)
     }
 }
 

@@ -1,0 +1,96 @@
+//! The object table of a function.
+
+use super::{Parser, Result};
+use crate::{Kind, ObjectId};
+use coluber_bytecode::{ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
+
+impl Parser<'_> {
+    /// `object c0 = Int 5 "label" immortal`, behind the word `object`.
+    pub(super) fn object(&mut self) -> Result<()> {
+        let id: ObjectId = self.immediate_word("an object")?;
+        if id.0 as usize != self.function.objects.len() {
+            return self.error(format!("expected object c{}: they come in order", self.function.objects.len()));
+        }
+        self.expect('=')?;
+        let value = self.object_value()?;
+        let label = self.text("a label")?;
+        let immortal = self.accept_word("immortal");
+        self.end_of_line()?;
+        self.function.objects.push(ObjectFacts { label, value, immortal });
+        Ok(())
+    }
+
+    fn object_value(&mut self) -> Result<ObjectValue> {
+        Ok(match self.word("the value of an object")? {
+            "None" => ObjectValue::None,
+            "Bool" => ObjectValue::Bool(self.immediate_word("a truth value")?),
+            "Int" => ObjectValue::Int(self.immediate_word("an integer")?),
+            "BigInt" => ObjectValue::BigInt,
+            "Float" => {
+                let bits: crate::fields::FloatBits = self.immediate_word("a float")?;
+                ObjectValue::Float(f64::from_bits(bits.0))
+            }
+            "Str" => ObjectValue::Str(Some(self.text("the text of a str")?)),
+            "LongStr" => ObjectValue::Str(None),
+            "Tuple" => ObjectValue::Tuple(self.object_list()?),
+            "Function" => ObjectValue::Function(Box::new(self.function_facts()?)),
+            "Class" => ObjectValue::Class(Box::new(self.class_facts()?)),
+            "Builtin" => ObjectValue::Builtin(self.text("a name")?),
+            "Module" => ObjectValue::Module(self.text("a name")?),
+            "Other" => ObjectValue::Other(self.immediate_word("a kind")?),
+            "Instance" => ObjectValue::Instance,
+            other => return self.error(format!("unknown value of an object: {other}")),
+        })
+    }
+
+    fn object_list(&mut self) -> Result<Vec<ObjectId>> {
+        self.list('[', ']', |parser| parser.immediate_word("an object"))
+    }
+
+    fn function_facts(&mut self) -> Result<FunctionFacts> {
+        let name = self.text("a name")?;
+        let version = self.labelled("version")?;
+        let code = if self.accept_word("code") { Some(self.index("a code index")?) } else { None };
+        let code_object = self.labelled("code_object")?;
+        let globals = self.labelled("globals")?;
+        let builtins = self.labelled("builtins")?;
+        self.expect_word("defaults")?;
+        let defaults = self.object_list()?;
+        self.expect_word("closure")?;
+        let closure = self.object_list()?;
+        let has_kwdefaults = self.accept_word("kwdefaults");
+        Ok(FunctionFacts { name, version, code, code_object, globals, builtins, defaults, has_kwdefaults, closure })
+    }
+
+    fn class_facts(&mut self) -> Result<ClassFacts> {
+        let name = self.text("a name")?;
+        let version = self.labelled("version")?;
+        let kind: Option<Kind> = if self.accept_word("kind") { Some(self.immediate_word("a kind")?) } else { None };
+        let inline_values_offset = self.labelled("inline_values_offset")?;
+        let keys_version = self.labelled("keys_version")?;
+        self.expect_word("keys")?;
+        let keys = self.list('[', ']', |parser| parser.text("a name"))?;
+        let init = if self.accept_word("init") { Some(self.immediate_word("an object")?) } else { None };
+        self.expect_word("attributes")?;
+        let attributes = self.list('[', ']', |parser| {
+            let name = parser.text("a name")?;
+            parser.expect(':')?;
+            Ok((name, parser.immediate_word("an object")?))
+        })?;
+        Ok(ClassFacts {
+            name,
+            version,
+            kind,
+            inline_values_offset,
+            keys_version,
+            keys,
+            init,
+            attributes,
+            // In the order in which they are written.
+            is_heap: self.accept_word("heap"),
+            inline_values: self.accept_word("inline_values"),
+            has_finalizer: self.accept_word("finalizer"),
+            always_true: self.accept_word("always_true"),
+        })
+    }
+}
