@@ -142,7 +142,7 @@ impl Report {
         let enough = if late.len() >= STEADY_ITERATIONS {
             late
         } else {
-            self.times[count.saturating_sub(STEADY_ITERATIONS).min(count / 2)..].to_vec()
+            self.times[count.saturating_sub(STEADY_ITERATIONS).max(count / 2)..].to_vec()
         };
         median(enough)
     }
@@ -327,6 +327,9 @@ impl Bench<'_> {
                 reports.push(self.process::<Report>(program, *mode, &settings)?);
             }
         }
+        if let Some(reason) = off_reason(&modes[1].1) {
+            bail!("Coluber is off: {reason}");
+        }
         let mut measured = modes
             .into_iter()
             .map(|(_, reports)| Measured::new(reports, self.arguments.warmup));
@@ -406,6 +409,20 @@ fn code_bytes(reports: &[Report]) -> u64 {
         .and_then(|stats| serde_json::from_value(stats).ok())
         .unwrap_or_default();
     stats.code_bytes()
+}
+
+/// Why Coluber was not on in one of the processes that were to measure it.
+fn off_reason(reports: &[Report]) -> Option<String> {
+    reports.iter().find_map(|report| {
+        let status = report.stats.as_ref().map(|stats| &stats["status"]);
+        let is_on = status.is_some_and(|status| status["enabled"] == true);
+        (!is_on).then(|| {
+            status.map_or_else(
+                || "not loaded".to_owned(),
+                |status| status["reason"].to_string(),
+            )
+        })
+    })
 }
 
 fn same_output(interpreter: &[Report], coluber: &[Report]) -> Option<bool> {

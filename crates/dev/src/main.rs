@@ -12,6 +12,7 @@ mod process;
 mod provision;
 mod run;
 mod source;
+mod stdlib;
 mod tidy;
 mod tools;
 
@@ -63,6 +64,8 @@ enum Command {
     Test(check::TestArguments),
     /// Measure pyperformance's programs with and without Coluber.
     Bench(bench::Arguments),
+    /// Run CPython's own tests with Coluber and compare with the same interpreter without.
+    Stdlib(stdlib::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -120,5 +123,6 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Check(arguments) => check::check(&cx, &arguments),
         Command::Test(arguments) => check::test(&cx, &arguments),
         Command::Bench(arguments) => bench::bench(&cx, &arguments),
+        Command::Stdlib(arguments) => stdlib::stdlib(&cx, &arguments),
     }
 }
