@@ -438,19 +438,9 @@ fn same_output(interpreter: &[Report], coluber: &[Report]) -> Option<bool> {
 }
 
 fn print_header(cpython_jit: bool) {
+    let own_jit = if cpython_jit { "  own JIT" } else { "" };
     println!(
-        "{:<25} {:>9} {:>9} {:>8} {:>7} {:>7} {:>8} {:>8} {:>8}  {}{}",
-        "row",
-        "interp ms",
-        "coluber",
-        "speed-up",
-        "spread",
-        "first x",
-        "peak s",
-        "RSS +MB",
-        "code kB",
-        "output",
-        if cpython_jit { "  own JIT" } else { "" },
+        "row                       interp ms   coluber speed-up  spread first x   peak s  RSS +MB  code kB  output{own_jit}"
     );
 }
 
