@@ -398,7 +398,7 @@ mod tests {
     }
 
     fn engine() -> Engine {
-        let policy = Policy::new(&Options::new(&["optimizing"]).unwrap());
+        let policy = Policy::new(&Options::new(&["quick"]).unwrap());
         Engine::new(policy, Arc::new(Willing), Arc::default())
     }
 

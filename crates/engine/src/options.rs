@@ -37,7 +37,7 @@ pub struct Row {
     pub env: &'static str,
     /// What it does.
     pub doc: &'static str,
-    /// Default, as text.
+    /// Default, as text; see [`Row::default_text`].
     pub default: &'static str,
     /// For whom.
     pub audience: Audience,
@@ -50,7 +50,19 @@ impl Row {
     pub fn x_name(&self) -> String {
         self.env.to_ascii_lowercase().replace('_', "-")
     }
+
+    /// The default as people would write it.
+    pub fn default_text<'a>(&self, strategies: &[&'a str]) -> &'a str {
+        if self.default == FIRST_STRATEGY {
+            strategies.first().copied().unwrap_or_default()
+        } else {
+            self.default
+        }
+    }
 }
+
+/// Stands for the first strategy of the registry, whose names are not known here.
+const FIRST_STRATEGY: &str = "@first";
 
 /// An option or value that is not understood. The message names what is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +112,9 @@ pub struct StrategyName(pub String);
 
 impl Value for StrategyName {
     fn parse(text: &str, strategies: &[&str]) -> Option<Self> {
+        if text == FIRST_STRATEGY {
+            return Some(StrategyName(strategies.first()?.to_string()));
+        }
         strategies
             .contains(&text)
             .then(|| StrategyName(text.into()))
@@ -311,14 +326,14 @@ macro_rules! options {
         }),*];
 
         impl Options {
-            /// The defaults; `strategies` must contain the default strategy.
+            /// The defaults; the default strategy is the first of `strategies`.
             pub fn new(strategies: &[&str]) -> Result<Self, OptionError> {
                 Ok(Options {
                     $($name: match <$kind as Value>::parse($default, strategies) {
                         Some(value) => value,
                         None => return Err(unknown_value(stringify!($name), $default, &<$kind as Value>::known(strategies))),
                     },)*
-                    texts: ROWS.iter().map(|row| (row.name, row.default.to_string())).collect(),
+                    texts: ROWS.iter().map(|row| (row.name, row.default_text(strategies).to_string())).collect(),
                 })
             }
 
@@ -344,7 +359,7 @@ options! {
     /// Whether to compile at all. `COLUBER=0` wins over every other switch.
     enabled: bool = "0", "COLUBER", User;
     /// How units are compiled.
-    strategy: StrategyName = "optimizing", "COLUBER_STRATEGY", User;
+    strategy: StrategyName = "@first", "COLUBER_STRATEGY", User;
     /// When code is hot: when samples find it running, at the Nth call or back-edge, or at the first (`eager`).
     hot: Hot = "sample", "COLUBER_HOT", Developer;
     /// Whether compiling happens on a thread of its own beside the program.
@@ -457,11 +472,8 @@ impl Options {
 pub fn help(strategies: &[&str]) -> String {
     let mut text = String::new();
     for row in ROWS {
-        let default = if row.default.is_empty() {
-            "none"
-        } else {
-            row.default
-        };
+        let default = row.default_text(strategies);
+        let default = if default.is_empty() { "empty" } else { default };
         let _ = writeln!(
             text,
             "{} | -X {}  (default: {default})",
@@ -494,10 +506,11 @@ pub fn page(strategies: &[&str]) -> String {
         );
         for row in ROWS.iter().filter(|row| row.audience == audience) {
             let doc: Vec<&str> = row.doc.lines().map(str::trim).collect();
-            let default = if row.default.is_empty() {
+            let default = row.default_text(strategies);
+            let default = if default.is_empty() {
                 String::new()
             } else {
-                format!("`{}`", row.default)
+                format!("`{default}`")
             };
             let _ = writeln!(
                 text,
@@ -516,7 +529,7 @@ pub fn page(strategies: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    const STRATEGIES: &[&str] = &["optimizing", "none"];
+    const STRATEGIES: &[&str] = &["quick", "none"];
 
     fn options() -> Options {
         Options::new(STRATEGIES).expect("the defaults are valid")
@@ -564,7 +577,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.0,
-            "strategy=fast is not understood; known: optimizing, none"
+            "strategy=fast is not understood; known: quick, none"
         );
         let error = options()
             .read_x_options([("coluber-speed", None)].into_iter(), STRATEGIES)

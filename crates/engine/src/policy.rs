@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy::new(&Options::new(&["optimizing"]).unwrap())
+        Policy::new(&Options::new(&["quick"]).unwrap())
     }
 
     #[test]

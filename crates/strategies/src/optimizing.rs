@@ -1,0 +1,44 @@
+//! `optimizing`: believes feedback, guards it, and runs every pass. The default.
+
+use crate::pipeline::{self, Speculation};
+use coluber_engine::strategy::{Osr, Setting};
+use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
+
+/// See the module.
+pub struct Optimizing;
+
+impl Strategy for Optimizing {
+    fn name(&self) -> &'static str {
+        "optimizing"
+    }
+
+    fn doc(&self) -> &'static str {
+        "speculates on types and shapes, inlines, keeps numbers unboxed"
+    }
+
+    fn settings(&self) -> &[Setting] {
+        &[Setting {
+            name: "speculation",
+            doc: "whether feedback is believed",
+            value: "on",
+        }]
+    }
+
+    fn consider(&self, _: &UnitView<'_>) -> Decision {
+        Decision::Compile
+    }
+
+    fn compile(&self, input: &CompileInput, services: &Services) -> Result<Artifact, Bailout> {
+        pipeline::run(input, services, Speculation::On, pipeline::all_passes)
+    }
+
+    fn osr(&self) -> Option<&dyn Osr> {
+        Some(self)
+    }
+}
+
+impl Osr for Optimizing {
+    fn consider_loop(&self, _: &UnitView<'_>) -> Decision {
+        Decision::Compile
+    }
+}
