@@ -61,7 +61,7 @@ pub unsafe fn decode(
     pool: &mut ObjectPool,
     functions: FunctionFinder,
 ) -> Result<Code, DecodeError> {
-    // SAFETY (whole function): the fields of a valid code object are valid objects of the documented types.
+    // SAFETY: the fields of a valid code object are valid objects of the documented types.
     unsafe {
         let adaptive = std::slice::from_raw_parts(code.units(), code.unit_count()).to_vec();
         let base = base_units(code, &adaptive)?;
@@ -98,8 +98,7 @@ pub unsafe fn decode(
         let mut reader = Reader { py, adaptive: &adaptive, functions };
         Decoder { py, code, base: &base }.run(pool, &mut reader, &mut decoded.instructions)?;
         let lines = unit_lines(code, base.len());
-        decoded.lines =
-            decoded.instructions.iter().map(|instruction| lines[instruction.offset as usize]).collect();
+        decoded.lines = decoded.instructions.iter().map(|instruction| lines[instruction.offset as usize]).collect();
         Ok(decoded)
     }
 }
@@ -201,9 +200,7 @@ fn handlers(table: &[u8]) -> Result<Vec<HandlerRange>, DecodeError> {
 /// `code` must be valid.
 pub unsafe fn unit_lines(code: CodeRef, unit_count: usize) -> Vec<u32> {
     // SAFETY: the line table is a bytes object.
-    let table = unsafe {
-        bytes(code.0.add(code_layout::CO_LINETABLE).cast::<*mut PyObject>().read())
-    };
+    let table = unsafe { bytes(code.0.add(code_layout::CO_LINETABLE).cast::<*mut PyObject>().read()) };
     // SAFETY: promised by the caller.
     let mut line = i64::from(unsafe { code.first_line() });
     let mut lines = Vec::with_capacity(unit_count);
@@ -220,7 +217,9 @@ pub unsafe fn unit_lines(code: CodeRef, unit_count: usize) -> Vec<u32> {
         }
         value
     };
-    let signed = |value: u64| if value & 1 != 0 { -((value >> 1) as i64) } else { (value >> 1) as i64 };
+    let signed = |value: u64| {
+        if value & 1 != 0 { -((value >> 1) as i64) } else { (value >> 1) as i64 }
+    };
     while position < table.len() {
         let first = table[position];
         position += 1;
@@ -337,9 +336,12 @@ impl Decoder<'_, '_> {
     ) -> Result<Op, DecodeError> {
         let opcode_name = op::NAMES[opcode as usize];
         let bad = || DecodeError::BadOperand { offset, name: opcode_name, operand };
-        // SAFETY (both closures): the names and constants of a valid code object are tuples.
-        let name = |pool: &mut ObjectPool, index| unsafe { self.item(pool, self.code.names(), index, bad()) };
-        let constant = |pool: &mut ObjectPool, index| unsafe { self.item(pool, self.code.consts(), index, bad()) };
+        // SAFETY: the code object is valid.
+        let (names, constants) = unsafe { (self.code.names(), self.code.consts()) };
+        // SAFETY: the names of a valid code object are a tuple.
+        let name = |pool: &mut ObjectPool, index| unsafe { self.item(pool, names, index, bad()) };
+        // SAFETY: its constants too.
+        let constant = |pool: &mut ObjectPool, index| unsafe { self.item(pool, constants, index, bad()) };
         let backward = || next.checked_sub(operand).ok_or_else(bad);
         Ok(match opcode {
             op::NOP | op::NOT_TAKEN | op::CACHE => Op::Nop,

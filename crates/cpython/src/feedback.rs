@@ -205,7 +205,7 @@ impl Reader<'_, '_> {
     ) -> Option<AttributeFeedback> {
         let version = self.long(offset, 2);
         let object = self.pointer(offset, 6);
-        // SAFETY (whole match): the name is in the pool; cached objects are compared, not read, before `verified` finds
+        // SAFETY: the name is in the pool; cached objects are compared, not read, before `verified` finds
         // them alive.
         unsafe {
             Some(match opcode {

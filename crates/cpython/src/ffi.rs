@@ -5,7 +5,7 @@
 //! Pointers to private structures are `*mut u8` wrapped in the newtypes of [`crate::raw`].
 
 use crate::raw::{Frame, StackRef};
-use pyo3_ffi::{PyObject, PyThreadState, PyTypeObject, Py_hash_t, Py_ssize_t, vectorcallfunc};
+use pyo3_ffi::{Py_hash_t, Py_ssize_t, PyObject, PyThreadState, PyTypeObject, vectorcallfunc};
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 /// An unsized piece of data that is only used by address.
@@ -316,7 +316,8 @@ unsafe extern "C" {
     pub static mut PyMethod_Type: PyTypeObject;
 
     // -- Functions and code: cpython/funcobject.h, pycore_function.h, cpython/code.h
-    /// Also zeroes the function's version.
+    pub fn PyFunction_New(code: *mut PyObject, globals: *mut PyObject) -> *mut PyObject;
+    /// Also clears the function's version.
     pub fn PyFunction_SetVectorcall(function: *mut PyObject, vectorcall: vectorcallfunc);
     pub fn _PyFunction_SetVersion(function: *mut PyObject, version: u32);
     #[cfg(Py_3_15)]

@@ -24,12 +24,15 @@ compile_error!("free-threaded builds are not supported yet");
 #[cfg(not(Py_3_14))]
 compile_error!("CPython 3.14 or 3.15 is needed");
 
+pub mod check;
 pub mod decode;
 mod feedback;
 pub mod ffi;
+pub mod hooks;
 pub mod layout;
 pub mod pool;
 pub mod raw;
+pub mod snapshot;
 pub mod text;
 pub mod versions;
 

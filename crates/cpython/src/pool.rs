@@ -117,7 +117,7 @@ impl ObjectPool {
     }
 
     unsafe fn describe(&mut self, py: Attached, object: *mut PyObject, depth: u32) -> (Option<String>, ObjectValue) {
-        // SAFETY (whole function): `object` is valid, the thread attached, and each read goes to a field of the exact
+        // SAFETY: `object` is valid, the thread attached, and each read goes to a field of the exact
         // type that was just tested.
         unsafe {
             if object == pyo3_ffi::Py_None() {
@@ -196,7 +196,8 @@ impl ObjectPool {
             let (defaults, closure) = (items(function.defaults()), items(function.closure()));
             let facts = FunctionFacts {
                 name: name.clone(),
-                version: function.version(),
+                // Below 2: never had one, or lost it to a door or a change.
+                version: if function.version() < 2 { 0 } else { function.version() },
                 code: None,
                 code_object: self.intern_at(py, function.code().object(), depth + 1),
                 globals: self.intern_at(py, function.globals(), depth + 1),
@@ -357,7 +358,7 @@ pub unsafe fn plain_init(class: TypeRef) -> Option<*mut PyObject> {
         if flags & layout::type_flags::HEAP_TYPE == 0
             || flags & IS_ABSTRACT != 0
             || !is_exactly(class.object(), &raw mut pyo3_ffi::PyType_Type)
-            || class.new() != object_type.new()
+            || class.constructor() != object_type.constructor()
             || class.alloc() != pyo3_ffi::PyType_GenericAlloc as *mut u8
             || class.item_size() != 0
         {

@@ -288,7 +288,7 @@ structure! {
         /// Method resolution order.
         mro: *mut PyObject = layout::type_object::TP_MRO;
         /// `tp_new`.
-        new: *mut u8 = layout::type_object::TP_NEW;
+        constructor: *mut u8 = layout::type_object::TP_NEW;
         /// `tp_alloc`.
         alloc: *mut u8 = layout::type_object::TP_ALLOC;
         /// `tp_init`.

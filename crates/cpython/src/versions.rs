@@ -42,10 +42,8 @@ fn walk_classes(_py: Attached) -> HashMap<u32, usize> {
     // SAFETY: `type.__subclasses__` returns a new list of new references and runs no Python code. The list is dropped
     // while every class in it is still referred to by its own method resolution order.
     unsafe {
-        let method = pyo3_ffi::PyObject_GetAttrString(
-            (&raw mut pyo3_ffi::PyType_Type).cast(),
-            c"__subclasses__".as_ptr(),
-        );
+        let method =
+            pyo3_ffi::PyObject_GetAttrString((&raw mut pyo3_ffi::PyType_Type).cast(), c"__subclasses__".as_ptr());
         if method.is_null() {
             pyo3_ffi::PyErr_Clear();
             return found;
@@ -83,7 +81,8 @@ pub fn function_by_version(py: Attached, version: u32) -> Option<FunctionRef> {
     // SAFETY: the table has that many items; a function that dies or loses its version removes itself.
     unsafe {
         let table = py.thread_state().interpreter().add(interpreter::FUNC_VERSION_CACHE);
-        let item = table.add((version as usize % interpreter::FUNC_VERSION_CACHE_SIZE) * interpreter::FUNC_VERSION_CACHE_ITEM);
+        let item =
+            table.add((version as usize % interpreter::FUNC_VERSION_CACHE_SIZE) * interpreter::FUNC_VERSION_CACHE_ITEM);
         let function = item.add(interpreter::FUNC_VERSION_CACHE_FUNC).cast::<FunctionRef>().read();
         (!function.is_null() && function.version() == version).then_some(function)
     }

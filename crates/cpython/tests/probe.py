@@ -10,8 +10,11 @@ import sys
 import types
 
 probe = ctypes.PyDLL(sys.argv[1])
-probe.probe_decode.restype = ctypes.py_object
-probe.probe_decode.argtypes = [ctypes.py_object]
+for name, count in (("decode", 1), ("check", 0), ("snapshot", 2), ("open_door", 1), ("close_door", 0), ("hooks", 4),
+                    ("frame_locals", 1)):
+    function = getattr(probe, f"probe_{name}")
+    function.restype = ctypes.py_object
+    function.argtypes = [ctypes.py_object] * count
 
 # Neutral name of every opcode whose name is not simply the CamelCase of CPython's.
 RENAMED = {
@@ -204,6 +207,136 @@ def references_are_balanced():
     assert before == after, (before, after)
 
 
+def layout_fits():
+    assert probe.probe_check() is None, probe.probe_check()
+
+
+class Vector:
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+
+    def __add__(self, other):
+        return Vector(self.x + other.x, self.y + other.y)
+
+    def dot(self, other):
+        return helper(self.x) * other.x + self.y * other.y
+
+
+LIMIT = 10
+CHANGED = 1
+
+
+def unit(vectors, n):
+    global CHANGED
+    CHANGED = n
+    total = Vector(0, 0)
+    for vector in vectors:
+        total = total + vector
+        if len(vectors) < LIMIT and CHANGED:
+            vector.dot(total)
+    return total
+
+
+def snapshot_gathers_callees_globals_and_classes():
+    vectors = [Vector(1, 2), Vector(3, 4)] * 100
+    unit(vectors, 1)
+    unit(vectors[:5] * 20, 1)
+    unit(vectors[:5], 1)
+    unit(vectors[:5], 1)
+    lines = [line.split("\t") for line in probe.probe_snapshot(unit, (vectors, 3)).splitlines()]
+    of = lambda kind: [fields[1:] for fields in lines if fields[0] == kind]
+    assert of("name")[0][0].startswith("__main__.unit ("), of("name")
+    codes = [name for name, _ in of("code")]
+    assert codes[0] == "unit" and {"Vector.__init__", "Vector.dot", "helper", "Vector.__add__"} <= set(codes), codes
+    names = {name for name, _ in of("global")}
+    assert {'"Vector"', '"LIMIT"', '"len"', '"helper"'} <= names and '"CHANGED"' not in names, names
+    assert ["class Vector"] in [fields[1:] for fields in of("class")], of("class")
+    assert of("live")[:2] == [["Kind(List)"], ["Kind(Int)"]], of("live")
+    dependencies = {fields[0] for fields in of("dependency")}
+    assert {"class Vector", "function helper", "function Vector.__init__", 'name dict "len"'} <= dependencies, dependencies
+    facts = next(fields for fields in of("object") if fields[1] == "class Vector")[2]
+    assert 'keys: ["x", "y"]' in facts and "init: Some(" in facts and '("dot",' in facts, facts
+    assert "inline_values: true" in facts and "has_finalizer: false" in facts, facts
+    function = next(fields for fields in of("object") if fields[1] == "function helper")[2]
+    assert "code: Some(" in function, function
+    before = sys.getrefcount(unit), sys.getrefcount(Vector), sys.getrefcount(helper)
+    for _ in range(50):
+        probe.probe_snapshot(unit, (vectors, 3))
+    assert before == (sys.getrefcount(unit), sys.getrefcount(Vector), sys.getrefcount(helper))
+    return f"{len(codes)} codes in {of('micros')[0][0]} us"
+
+
+def doors_open_and_close():
+    def target(a):
+        return a
+
+    def caller():
+        return target(1)
+
+    def make():
+        def closure(a):
+            return a
+        return closure
+
+    def calls_closure():
+        return make()(1)
+
+    for _ in range(200):
+        assert caller() == 1 and calls_closure() == 1
+    probe.probe_open_door(target)
+    assert {caller() for _ in range(100)} == {4242}
+    probe.probe_close_door()
+    # Long enough for a call site that gave up to try again.
+    assert {caller() for _ in range(20_000)} == {1} and target(7) == 7
+    assert "CALL_PY_EXACT_ARGS" in str([i.opname for i in dis.get_instructions(caller, adaptive=True)])
+
+
+def hooks_are_taken_and_given_back():
+    namespace = {"a": 1}
+
+    class Watched:
+        x = 1
+
+    def traced():
+        return 1
+
+    def action():
+        namespace["a"] = 2
+        namespace["b"] = 3
+        del namespace["b"]
+        Watched.x = 2
+        traced()
+        traced.__defaults__ = (1,)
+        for _ in range(10):
+            pass
+
+    log = probe.probe_hooks(namespace, Watched, traced, action).splitlines()
+    assert log[:6] == ["dict watched true", "class watched true", "Ok(())", "Ok(())", "action true", "Ok(())"], log
+    events = [line.removeprefix("event ") for line in log[6:]]
+    for wanted in ("dict 0", "dict 1", "dict 2", "class Watched", "start", "pending"):
+        assert wanted in events, (wanted, events)
+    assert any(event.startswith("function 3 ") and "traced" in event for event in events), events
+    assert sys.monitoring.get_tool(5) is None
+    # Everything can be taken again; another holder of the tool id is named.
+    assert probe.probe_hooks(namespace, Watched, traced, action).startswith("dict watched true")
+    sys.monitoring.use_tool_id(5, "rival")
+    message = probe.probe_hooks(namespace, Watched, traced, action)
+    sys.monitoring.free_tool_id(5)
+    assert message == "sys.monitoring.OPTIMIZER_ID is in use by rival", message
+
+
+def frame_locals_can_be_interposed():
+    def action():
+        value = 5
+        assert sys._getframe().f_locals["value"] == 5
+
+    assert probe.probe_frame_locals(action) == "1 true"
+    action()
+
+
 # The interpreter's table from function versions to functions is small: feedback comes before thousands of codes.
-for test in (feedback_is_read, offsets_agree_with_dis, instrumented_code_decodes_as_before, references_are_balanced):
+for test in (feedback_is_read, offsets_agree_with_dis, instrumented_code_decodes_as_before, references_are_balanced,
+             layout_fits, snapshot_gathers_callees_globals_and_classes, doors_open_and_close,
+             hooks_are_taken_and_given_back, frame_locals_can_be_interposed):
     print(test.__name__, test() or "ok")
