@@ -100,6 +100,10 @@ impl Kind {
     }
 }
 
+/// Bytes of the header in front of the first of an instance's inline values (`PyDictValues` up to `values`, the same
+/// in all supported versions; checked against the interpreter with the rest of the layout).
+pub const INLINE_VALUES_HEADER: u32 = 8;
+
 /// What is known about one object of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObjectFacts {

@@ -100,6 +100,8 @@ pub enum LiveType {
     Kind(Kind),
     /// An instance of this class (in the object table).
     Class(ObjectId),
+    /// An operand stack slot that holds a tagged integer (the index of a loop over a list or tuple).
+    TaggedInt,
     /// Something else, or not looked at.
     Unknown,
 }
@@ -161,10 +163,7 @@ impl Snapshot {
 
     /// The constant value of a global of `globals`.
     pub fn global(&self, globals: ObjectId, name: ObjectId) -> Option<ObjectId> {
-        self.global_facts
-            .iter()
-            .find(|fact| fact.globals == globals && fact.name == name)
-            .map(|fact| fact.value)
+        self.global_facts.iter().find(|fact| fact.globals == globals && fact.name == name).map(|fact| fact.value)
     }
 
     /// Whether an earlier version left compiled code at this instruction for this reason at least `times` times.

@@ -21,6 +21,8 @@ const MAX_TEXT_BYTES: usize = 256;
 /// How deep facts follow tuples, defaults and closures.
 const MAX_DEPTH: u32 = 8;
 
+const _: () = assert!(layout::dict_values::VALUES == coluber_bytecode::INLINE_VALUES_HEADER as usize);
+
 /// References of pools that were dropped on threads that were not attached.
 static DEFERRED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 

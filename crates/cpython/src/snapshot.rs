@@ -454,7 +454,7 @@ impl Taker<'_, '_> {
 
     unsafe fn live_type(&mut self, value: StackRef) -> LiveType {
         if value.is_tagged_int() {
-            return LiveType::Unknown;
+            return LiveType::TaggedInt;
         }
         if value.is_null() || value.object().is_null() {
             return LiveType::Unbound;
