@@ -69,7 +69,7 @@ def _forbidden() -> bool:
 
 def _start(switch: str | bool) -> None:
     """What the start-up hook calls: the value of ``COLUBER`` or of ``-X coluber``."""
-    word = "1" if switch is True else switch.lower()
+    word = "1" if switch is True else str(switch).lower()
     if word in _OFF:
         return
     if word not in _ON:
@@ -93,10 +93,12 @@ def enable(**settings: str | int | bool) -> bool:
         _log(f"off: {_off_reason}")
         return False
     enabled = bool(library.enable({name: _text(value) for name, value in settings.items()}))
-    if enabled and "COLUBER_STATS_FILE" in os.environ:
+    stats_file = settings.get("stats_file") or sys._xoptions.get("coluber-stats-file")
+    stats_file = stats_file or os.environ.get("COLUBER_STATS_FILE")
+    if enabled and isinstance(stats_file, str) and stats_file:
         from . import _report
 
-        _report.write_at_exit(os.environ["COLUBER_STATS_FILE"])
+        _report.write_at_exit(stats_file)
     return enabled
 
 

@@ -1,8 +1,7 @@
 """Writes what Coluber did to the file named by ``COLUBER_STATS_FILE`` when the process ends.
 
-The file holds one JSON object, the answer of :func:`coluber.stats`. Only the process that was started with the
-variable writes: a forked child has another process id, and a started subprocess finds its own name by the ``%p`` in
-the file name, which stands for the process id.
+The file holds one JSON object, the answer of :func:`coluber.stats`. A forked child does not write. Subprocesses that
+inherit the variable do; ``%p`` in the name stands for the process id and keeps their files apart.
 """
 
 from __future__ import annotations

@@ -51,6 +51,12 @@ pub fn run(
 
 /// Tells cargo which interpreter the crates are built for, and how its library is found.
 pub fn prepare(cx: &Context, command: &mut Command, version: Version) -> Result<()> {
+    command.envs(variables(cx, version)?);
+    Ok(())
+}
+
+/// The environment variables that say it; `cargo dev env` prints them for plain cargo commands.
+pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, String)>> {
     let python = provision::interpreter(
         cx,
         Wanted {
@@ -59,14 +65,16 @@ pub fn prepare(cx: &Context, command: &mut Command, version: Version) -> Result<
             testsuite: false,
         },
     )?;
-    command.env("PYO3_PYTHON", &python);
     let answer =
         run_quiet(
             cx.command(&python)
                 .args(["-I", "-c", "import sys; print(sys.base_prefix)"]),
         )?;
     let home = PathBuf::from(answer.trim());
-    command.env("PYTHONHOME", &home);
+    let mut variables = vec![
+        ("PYO3_PYTHON", python.display().to_string()),
+        ("PYTHONHOME", home.display().to_string()),
+    ];
     let prefixes: Vec<Prefix> = Version::ALL
         .into_iter()
         .filter_map(|version| Prefix::of(cx, version))
@@ -75,7 +83,7 @@ pub fn prepare(cx: &Context, command: &mut Command, version: Version) -> Result<
         .iter()
         .find(|prefix| home.starts_with(&prefix.root))
     else {
-        return Ok(());
+        return Ok(variables);
     };
     // One folder with nothing but the libpythons: the linker must not see the prefixes' newer C libraries.
     let link = cx.target.join("libpython");
@@ -109,10 +117,10 @@ pub fn prepare(cx: &Context, command: &mut Command, version: Version) -> Result<
             search.join(":")
         ),
     ];
-    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    variables.push(("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")));
     // With a named target the flags reach the tests, and not the build scripts and macros that the system runs.
-    command.arg("--target").arg(host_triple(cx)?);
-    Ok(())
+    variables.push(("CARGO_BUILD_TARGET", host_triple(cx)?));
+    Ok(variables)
 }
 
 struct Prefix {

@@ -54,6 +54,12 @@ enum Command {
         #[arg(long)]
         bare: bool,
     },
+    /// Print shell commands after which plain `cargo test` and `cargo clippy` know the interpreter:
+    /// `eval "$(cargo dev env)"`.
+    Env {
+        #[arg(default_value_t = Version::DEFAULT)]
+        version: Version,
+    },
     /// Run a program with Coluber, then say what Coluber did.
     Run(run::Arguments),
     /// Check the rules of the architecture.
@@ -112,6 +118,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 Environment::with_coluber
             };
             println!("{}", open(&cx, version, debug, false)?.python.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Env { version } => {
+            for (name, value) in cargo_tests::variables(&cx, version)? {
+                println!("export {name}='{value}'");
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(arguments) => run::run(&cx, &arguments),
