@@ -1,0 +1,153 @@
+//! What the back end is told of the process it compiles for, and what it returns.
+
+use coluber_ir::{Helper, Kind, ObjectId, exit_table::ExitTable};
+
+/// Addresses and offsets of the running interpreter, gathered by the runtime. All offsets in bytes.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Address of each helper, by number.
+    pub helpers: Vec<u64>,
+    /// Address of `leave(tstate, frame, buffer, exit_id) -> u64`.
+    pub leave: u64,
+    /// Address of `dealloc(object)`: called when a reference count reached zero.
+    pub dealloc: u64,
+    /// Address of `box_int(i64) -> object`, `box_float(f64) -> object`: used when the inline path does not apply.
+    pub box_int: u64,
+    /// See `box_int`.
+    pub box_float: u64,
+    /// Address of `unbox_int(object, out: *mut i64) -> i64`: 1 if an int of more than one digit fits 64 bits.
+    pub unbox_int: u64,
+    /// Address of `float_power(f64, f64) -> f64`; NaN with a quiet payload mark means "exit": see the runtime.
+    pub float_power: u64,
+    /// Address of `record_first_store(object, index)`.
+    pub record_first_store: u64,
+    /// Address of `PyObject_Vectorcall`.
+    pub vectorcall: u64,
+    /// Address of each builtin type by [`Kind`] number.
+    pub types: Vec<u64>,
+    /// Addresses of the `True`, `False` and `None` objects.
+    pub true_object: u64,
+    /// See `true_object`.
+    pub false_object: u64,
+    /// See `true_object`.
+    pub none_object: u64,
+    /// The mark `IterNext` returns at the end.
+    pub exhausted_mark: u64,
+    /// Address of the small int objects' table, size of one, lowest and highest value.
+    pub small_ints: (u64, u32, i64, i64),
+    /// Whether reference counts must go through exported functions (debug builds); else inline.
+    pub debug_refcounts: bool,
+    /// Addresses of `incref(object)` and `decref(object)` for debug builds.
+    pub incref: u64,
+    /// See `incref`.
+    pub decref: u64,
+    /// A reference count, as a signed 32-bit number at `ob_refcnt`, below this bound is mortal (`incref` test), see
+    /// the `cpython` crate's layout.
+    pub layout: Layout,
+}
+
+/// Byte offsets of fields compiled code reads and writes.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layout {
+    pub ob_refcnt: i32,
+    pub ob_type: i32,
+    pub float_value: i32,
+    pub long_tag: i32,
+    pub long_digit: i32,
+    pub list_size: i32,
+    pub list_items: i32,
+    pub tuple_size: i32,
+    pub tuple_items: i32,
+    pub cell_ref: i32,
+    pub type_version_tag: i32,
+    pub type_cached_keys: i32,
+    pub keys_version: i32,
+    /// `valid` byte within inline values.
+    pub values_valid: i32,
+    /// Managed dict pointer, from the object (negative).
+    pub managed_dict: i32,
+    pub function_code: i32,
+    pub range_iterator_start: i32,
+    pub range_iterator_step: i32,
+    pub range_iterator_length: i32,
+    pub sequence_iterator_index: i32,
+    pub sequence_iterator_sequence: i32,
+    pub frame_executable: i32,
+    pub frame_previous: i32,
+    pub frame_function: i32,
+    pub frame_globals: i32,
+    pub frame_builtins: i32,
+    pub frame_locals_dict: i32,
+    pub frame_object: i32,
+    pub frame_instr_ptr: i32,
+    pub frame_stackpointer: i32,
+    pub frame_return_offset: i32,
+    pub frame_owner: i32,
+    pub frame_visited: i32,
+    pub frame_localsplus: i32,
+    pub tstate_current_frame: i32,
+    pub tstate_eval_breaker: i32,
+    pub tstate_interp: i32,
+    pub code_bytes: i32,
+    /// Freelists, from the interpreter state: (head pointer, size).
+    pub float_freelist: (i32, i32),
+    pub int_freelist: (i32, i32),
+    /// Longest freelist.
+    pub freelist_limit: i32,
+    /// Bits of the NULL stack reference.
+    pub null_stackref: i64,
+    /// Bit that marks a borrowed stack reference.
+    pub borrowed_bit: i64,
+    /// Bits of `eval_breaker` that are pending work; the others are the version.
+    pub pending_bits: i64,
+}
+
+/// Resolves the unit's constants to addresses. The runtime fills it from the object pool.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Address of each object of the unit's table, by [`ObjectId`] number.
+    pub objects: Vec<u64>,
+    /// Address of the word that is not zero as soon as an invariant of the unit is broken.
+    pub invalid_flag: u64,
+    /// For each code of the snapshot: address of its first instruction, `co_framesize` in words.
+    pub codes: Vec<(u64, u32)>,
+}
+
+impl Addresses {
+    /// Address of an object.
+    pub fn object(&self, id: ObjectId) -> u64 {
+        self.objects[id.0 as usize]
+    }
+}
+
+impl Target {
+    /// Address of a helper.
+    pub fn helper(&self, helper: Helper) -> u64 {
+        self.helpers[helper as usize]
+    }
+
+    /// Address of a builtin type.
+    pub fn type_address(&self, kind: Kind) -> u64 {
+        self.types[kind as usize]
+    }
+}
+
+/// Machine code of a unit.
+#[derive(Clone, Debug)]
+pub struct CompiledCode {
+    /// Position-independent bytes; the entry is at offset 0.
+    pub bytes: Vec<u8>,
+    /// Alignment the code needs, in bytes.
+    pub alignment: u32,
+    /// What the runtime needs to leave the code.
+    pub exits: ExitTable,
+    /// Words behind the exit words that the unit needs on the data stack (outputs, inlined frames).
+    pub extra_words: u32,
+    /// Word of the buffer where helpers put outputs (see `TakeOutput`).
+    pub output_word: u32,
+    /// Cranelift's text of the code, when asked for.
+    pub clif: Option<String>,
+    /// Disassembly-friendly list of (code offset, code index, bytecode offset).
+    pub sources: Vec<(u32, u32, u32)>,
+}

@@ -1,0 +1,207 @@
+//! Attribute access.
+
+use crate::Bailout;
+use crate::state::Slot;
+use crate::translator::Translator;
+use coluber_bytecode::{AttributeFeedback, ClassFacts, Feedback, Instruction, INLINE_VALUES_HEADER, Kind, ObjectId, ObjectValue};
+use coluber_ir::{Helper, Op, Type, Value};
+
+impl Translator<'_> {
+    pub(crate) fn class_facts(&self, class: ObjectId) -> Option<&ClassFacts> {
+        match &self.snapshot.objects.get(class).value {
+            ObjectValue::Class(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// Makes sure the object is an instance of the class with that version; the class's dict cannot have changed
+    /// since the snapshot (an invariant).
+    pub(crate) fn guard_class(&mut self, object: Value, class: ObjectId) -> Value {
+        let object = self.object(object);
+        if let Some(kind) = self.class_facts(class).and_then(|facts| facts.kind) {
+            return self.guard_kind(object, kind);
+        }
+        self.rely_on_invariants();
+        let state = self.before();
+        self.emit(Op::GuardClass { value: object, class, state });
+        object
+    }
+
+    pub(crate) fn load_attr(
+        &mut self,
+        name: ObjectId,
+        method: bool,
+        instruction: &Instruction,
+    ) -> Result<(), Bailout> {
+        if self.settings.speculate
+            && !self.gave_up(instruction)
+            && let Feedback::Attribute(feedback) = &instruction.feedback
+            && self.load_attr_by_feedback(feedback, method)?
+        {
+            return Ok(());
+        }
+        let object = self.peek(1)?;
+        let name = self.constant(name);
+        if method {
+            let object = self.object(object);
+            let callable = self.invoke(Helper::LoadMethod, &[object, name]).expect("a method is a result");
+            let receiver = self.emit_value(Op::TakeOutput { index: 0 });
+            let object = self.pop()?;
+            self.push(callable);
+            self.push(receiver);
+            self.release(object);
+        } else {
+            let result = self.invoke(Helper::LoadAttr, &[object, name]).expect("an attribute is a result");
+            let object = self.pop()?;
+            self.push(result);
+            self.release(object);
+        }
+        Ok(())
+    }
+
+    /// Compiles the access as the feedback says; false if it cannot.
+    fn load_attr_by_feedback(&mut self, feedback: &AttributeFeedback, method: bool) -> Result<bool, Bailout> {
+        let object = self.peek(1)?;
+        match feedback {
+            AttributeFeedback::InstanceValue { version, offset } => {
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                let object = self.guard_class(object, class);
+                let state = self.before();
+                self.emit(Op::GuardInlineValues { value: object, class, state });
+                let value = self.emit_value(Op::LoadField { object, offset: u32::from(*offset), state });
+                self.finish_load(value, method)
+            }
+            AttributeFeedback::Slot { version, offset } => {
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                let object = self.guard_class(object, class);
+                let state = self.before();
+                let value = self.emit_value(Op::LoadField { object, offset: u32::from(*offset), state });
+                self.finish_load(value, method)
+            }
+            AttributeFeedback::Method { version, keys_version, value } => {
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                if !method {
+                    return Ok(false);
+                }
+                self.guard_class_attribute(object, class, *keys_version);
+                let object = self.pop()?;
+                let callable = self.constant(*value);
+                self.push(callable);
+                self.push(object);
+                Ok(true)
+            }
+            AttributeFeedback::NonDescriptor { version, keys_version, value } => {
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                self.guard_class_attribute(object, class, *keys_version);
+                let value = self.constant(*value);
+                self.finish_load(value, method)
+            }
+            AttributeFeedback::Class { version, value } => {
+                // The receiver is a class: it has to be one the unit knows.
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                match self.ty(object) {
+                    Type::Constant(known, _) if known == class => {}
+                    _ => {
+                        let receiver = self.object(object);
+                        let state = self.before();
+                        let refined = self.emit_value(Op::GuardIdentity { value: receiver, object: class, state });
+                        self.replace(receiver, refined);
+                    }
+                }
+                self.rely_on_invariants();
+                let value = self.constant(*value);
+                self.finish_load(value, method)
+            }
+            AttributeFeedback::Property { version, getter } => {
+                let Some(class) = self.snapshot.class_by_version(*version) else { return Ok(false) };
+                if method || self.inlinable(*getter, 1).is_none() {
+                    return Ok(false);
+                }
+                self.guard_class(object, class);
+                let object = self.pop()?;
+                self.inline_call(*getter, vec![object], crate::calls::Continuation::Push)?;
+                Ok(true)
+            }
+            AttributeFeedback::WithHint { .. }
+            | AttributeFeedback::Module { .. }
+            | AttributeFeedback::GetattributeOverridden { .. } => Ok(false),
+        }
+    }
+
+    /// Makes sure that a class attribute is what the snapshot saw and no instance attribute hides it.
+    pub(crate) fn guard_class_attribute(&mut self, object: Value, class: ObjectId, keys_version: Option<u32>) {
+        let object = self.guard_class(object, class);
+        if let Some(version) = keys_version {
+            let state = self.before();
+            self.emit(Op::GuardInlineValues { value: object, class, state });
+            self.emit(Op::GuardKeys { class, version, state });
+        }
+    }
+
+    fn finish_load(&mut self, value: Value, method: bool) -> Result<bool, Bailout> {
+        let object = self.pop()?;
+        self.push(value);
+        if method {
+            self.push_slot(Slot::Null);
+        }
+        self.release(object);
+        Ok(true)
+    }
+
+    /// Stack: value, object.
+    pub(crate) fn store_attr(&mut self, name: ObjectId, instruction: &Instruction) -> Result<(), Bailout> {
+        if self.settings.speculate
+            && !self.gave_up(instruction)
+            && let Feedback::Attribute(feedback) = &instruction.feedback
+        {
+            match feedback {
+                AttributeFeedback::InstanceValue { version, offset } => {
+                    if let Some(class) = self.snapshot.class_by_version(*version)
+                        && let Some(first) = self.class_facts(class).map(|facts| facts.inline_values_offset + INLINE_VALUES_HEADER)
+                        && u32::from(*offset) >= first
+                    {
+                        let offset = u32::from(*offset);
+                        let object = self.peek(1)?;
+                        let object = self.guard_class(object, class);
+                        let state = self.before();
+                        self.emit(Op::GuardInlineValues { value: object, class, state });
+                        self.emit(Op::GuardNoDict { value: object, state });
+                        let (object, value) = (self.pop()?, self.pop()?);
+                        let value = self.steal(value);
+                        let index = (offset - first) / 8;
+                        let old = self.emit_value(Op::StoreField { object, offset, index, value });
+                        self.release(old);
+                        self.release(object);
+                        return Ok(());
+                    }
+                }
+                AttributeFeedback::Slot { version, offset } => {
+                    if let Some(class) = self.snapshot.class_by_version(*version) {
+                        let object = self.peek(1)?;
+                        self.guard_class(object, class);
+                        let (object, value) = (self.pop()?, self.pop()?);
+                        let value = self.steal(value);
+                        let object = self.object(object);
+                        let old = self.emit_value(Op::StoreSlot { object, offset: u32::from(*offset), value });
+                        self.release(old);
+                        self.release(object);
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let (value, object) = (self.peek(2)?, self.peek(1)?);
+        let name = self.constant(name);
+        self.invoke(Helper::StoreAttr, &[object, name, value]);
+        let (object, value) = (self.pop()?, self.pop()?);
+        self.release(value);
+        self.release(object);
+        Ok(())
+    }
+
+    /// The kind a class constant constructs, if instances of it are exactly that builtin type.
+    pub(crate) fn constructed_kind(&self, class: ObjectId) -> Option<Kind> {
+        self.class_facts(class).and_then(|facts| facts.kind)
+    }
+}

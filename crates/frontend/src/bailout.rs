@@ -1,0 +1,52 @@
+//! Why a unit is not compiled.
+
+use coluber_bytecode::Offset;
+
+/// A reason, for counters and people.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BailoutReason {
+    /// Generators and coroutines run in the interpreter.
+    Generator,
+    /// An opcode without a translation.
+    Opcode(&'static str),
+    /// Control flow with two ways into a loop, or too many copies of it.
+    ControlFlow,
+    /// More instructions than [`crate::Settings::max_instructions`].
+    TooLarge,
+    /// Types in loops did not settle.
+    TooManyAttempts,
+    /// The entry is not where an instruction starts.
+    Entry,
+    /// The code's shape contradicts what CPython's compiler emits.
+    Malformed(&'static str),
+}
+
+impl std::fmt::Display for BailoutReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BailoutReason::Generator => write!(f, "generator"),
+            BailoutReason::Opcode(name) => write!(f, "opcode {name}"),
+            BailoutReason::ControlFlow => write!(f, "control flow"),
+            BailoutReason::TooLarge => write!(f, "too large"),
+            BailoutReason::TooManyAttempts => write!(f, "types in loops do not settle"),
+            BailoutReason::Entry => write!(f, "entry is no instruction"),
+            BailoutReason::Malformed(what) => write!(f, "malformed code: {what}"),
+        }
+    }
+}
+
+/// The decision not to compile a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bailout {
+    /// Why.
+    pub reason: BailoutReason,
+    /// Where, in code units.
+    pub offset: Offset,
+}
+
+impl Bailout {
+    /// A bailout at an offset.
+    pub fn new(reason: BailoutReason, offset: Offset) -> Bailout {
+        Bailout { reason, offset }
+    }
+}

@@ -1,0 +1,393 @@
+//! Calls: inlined Python functions, constructors, intrinsics of builtins, and the generic call.
+
+use crate::graph::Graph;
+use crate::state::{Activation, Slot};
+use crate::translator::{Edge, Translator};
+use crate::Bailout;
+use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue};
+use coluber_ir::{Helper, Op, Resume, Type, Value};
+use std::rc::Rc;
+
+/// What happens to the result of an inlined call.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Continuation {
+    /// It is pushed.
+    Push,
+    /// It must be None and is dropped: `__init__`, with the new instance already on the stack.
+    DropNone,
+}
+
+/// Deepest nesting of inlined calls.
+const MAX_DEPTH: usize = 6;
+/// Largest callee that is inlined, in instructions.
+const MAX_CALLEE: usize = 120;
+
+impl Translator<'_> {
+    fn function_facts(&self, object: ObjectId) -> Option<&FunctionFacts> {
+        match &self.snapshot.objects.get(object).value {
+            ObjectValue::Function(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The code to inline for a call of a function with `count` positional arguments, or `None`.
+    pub(crate) fn inlinable(&self, function: ObjectId, count: usize) -> Option<usize> {
+        if !self.settings.inline || !self.settings.speculate || self.state.frames.len() > MAX_DEPTH {
+            return None;
+        }
+        let facts = self.function_facts(function)?;
+        let index = facts.code?;
+        let code = &self.snapshot.codes[index];
+        let positional = code.argument_count as usize;
+        let fits = count <= positional && positional <= count + facts.defaults.len();
+        let plain = !code.flags.is_generator
+            && !code.flags.has_varargs
+            && !code.flags.has_varkeywords
+            && code.flags.is_optimized
+            && code.keyword_only_count == 0
+            && facts.closure.is_empty()
+            && code.instructions.len() <= MAX_CALLEE
+            && code.handlers.is_empty();
+        let recursive = self.state.frames.iter().any(|frame| frame.code == index);
+        // Cells need the frame's function; such callees are called.
+        let has_cells = code.instructions.iter().any(|instruction| {
+            matches!(
+                instruction.op,
+                coluber_bytecode::Op::MakeCell { .. } | coluber_bytecode::Op::CopyFreeVars { .. }
+            )
+        });
+        (fits && plain && !recursive && !has_cells).then_some(index)
+    }
+
+    /// Translates the body of a function in place of a call whose operands have been taken off the stack.
+    pub(crate) fn inline_call(
+        &mut self,
+        function: ObjectId,
+        arguments: Vec<Value>,
+        continuation: Continuation,
+    ) -> Result<(), Bailout> {
+        let index = self.inlinable(function, arguments.len()).expect("the caller asked");
+        self.rely_on_invariants();
+        let code = &self.snapshot.codes[index];
+        let defaults = self.function_facts(function).expect("a function").defaults.clone();
+        let mut locals = vec![Slot::Null; code.slot_count as usize];
+        let missing = code.argument_count as usize - arguments.len();
+        let given = arguments.len();
+        for (slot, argument) in arguments.into_iter().enumerate() {
+            locals[slot] = Slot::Value(argument);
+        }
+        for (offset, default) in defaults[defaults.len() - missing..].iter().enumerate() {
+            let value = self.constant(*default);
+            locals[given + offset] = Slot::Value(value);
+        }
+        let Some(graph) = Graph::build(code, 0, self.settings.peel) else {
+            return Err(self.malformed("control flow of a callee"));
+        };
+        let (offset, next) = self.offsets();
+        let waiting = match continuation {
+            Continuation::Push => Resume::PushResult { offset, next },
+            Continuation::DropNone => Resume::DropResult { offset, next },
+        };
+        self.state.top_mut().waiting = Some(waiting);
+        self.state.frames.push(Activation {
+            code: index,
+            function: Some(function),
+            locals,
+            stack: Vec::new(),
+            waiting: None,
+        });
+        let (source, path_length) = (self.source, self.path.len());
+        let node = self.run_mut().node as u32;
+        self.path.extend([node, offset]);
+        let edge = Edge { block: self.block.take().expect("a call is in an open block"), state: self.state.clone() };
+        self.continuations.push(continuation);
+        let returns = self.translate_graph(Rc::new(graph), index, edge)?;
+        self.continuations.pop();
+        self.path.truncate(path_length);
+        self.source = source;
+        if returns.is_empty() {
+            // The callee never returns here: it always raises or leaves.
+            self.block = None;
+            return Ok(());
+        }
+        let code = self.snapshot.codes.get(returns[0].state.top().code).expect("the caller's code");
+        let resume = self.resume_at(code, next);
+        self.merge(returns, resume)?;
+        self.begin(resume, resume);
+        Ok(())
+    }
+
+    /// A return inside an inlined callee: continues behind the call.
+    pub(crate) fn return_inlined(&mut self) -> Result<(), Bailout> {
+        let mut value = self.pop()?;
+        let continuation = *self.continuations.last().expect("an inlined call is being translated");
+        if continuation == Continuation::DropNone {
+            let is_none = matches!(self.ty(value), Type::Constant(_, Some(Kind::None)) | Type::Exact(Kind::None));
+            if !is_none {
+                value = self.object(value);
+                let state = self.before();
+                let condition = self.emit_value(Op::IsNone { value });
+                self.emit(Op::GuardTrue { condition, state });
+            }
+        }
+        // The result has left the callee's stack but must survive the end of its locals.
+        self.push(value);
+        let slots = self.end_activation();
+        self.release_each(slots);
+        let value = self.pop()?;
+        self.state.frames.pop();
+        self.state.top_mut().waiting = None;
+        match continuation {
+            Continuation::Push => self.push(value),
+            Continuation::DropNone => {}
+        }
+        let block = self.block.take().expect("a return is in an open block");
+        let state = self.state.clone();
+        self.run_mut().returns.push(Edge { block, state });
+        Ok(())
+    }
+
+    /// Empties all slots of the executing activation but the topmost stack slot, its result.
+    pub(crate) fn end_activation(&mut self) -> Vec<Slot> {
+        self.after_return();
+        let top = self.state.top_mut();
+        let result = top.stack.pop().expect("the result is on the stack");
+        let locals = vec![Slot::Null; top.locals.len()];
+        let mut slots = std::mem::replace(&mut top.locals, locals);
+        slots.append(&mut top.stack);
+        top.stack.push(result);
+        slots
+    }
+
+    /// Releases what slots held, each object once.
+    pub(crate) fn release_each(&mut self, slots: Vec<Slot>) {
+        let mut values = Vec::new();
+        for slot in slots {
+            match slot {
+                Slot::Null | Slot::TaggedInt(_) => {}
+                Slot::Value(value) => values.push(value),
+                Slot::Range { object, .. } | Slot::Sequence { object, .. } => values.push(object),
+            }
+        }
+        self.release_all(&values);
+    }
+
+    /// Stack: callable, self or NULL, arguments.
+    pub(crate) fn call(&mut self, count: u32, instruction: &Instruction) -> Result<(), Bailout> {
+        let callable = self.peek(count + 2)?;
+        let receiver = self.peek_slot(count + 1)?;
+        if self.settings.speculate
+            && !self.gave_up(instruction)
+            && let Type::Constant(object, _) = self.ty(callable)
+        {
+            let receiver_known = match receiver {
+                Slot::Null => true,
+                Slot::Value(value) => !self.ty(value).is_nullable(),
+                _ => false,
+            };
+            if receiver_known && self.call_known(object, count, instruction)? {
+                return Ok(());
+            }
+        }
+        let mut arguments = Vec::new();
+        for depth in (1..=count).rev() {
+            let argument = self.peek(depth)?;
+            arguments.push(self.object(argument));
+        }
+        let self_or_null = self.peek_slot(count + 1)?;
+        let self_or_null = self.nullable(self_or_null)?;
+        let callable = self.object(callable);
+        let state = self.before();
+        let result = self.emit_value(Op::Call { callable, self_or_null, arguments, state });
+        if let Type::Constant(object, _) = self.ty(callable)
+            && let Some(kind) = self.constructed_kind(object)
+            && matches!(receiver, Slot::Null)
+            && builtin_constructs_exactly(kind)
+        {
+            self.function.values[result].ty = Type::Exact(kind);
+        }
+        self.finish_call(count, result)
+    }
+
+    /// Takes a call's operands off the stack, pushes its result, releases the operands.
+    pub(crate) fn finish_call(&mut self, count: u32, result: Value) -> Result<(), Bailout> {
+        let mut slots = Vec::new();
+        for _ in 0..count + 2 {
+            slots.push(self.pop_slot()?);
+        }
+        self.push(result);
+        slots.reverse();
+        self.release_each(slots);
+        Ok(())
+    }
+
+    /// Compiles a call of a known object; false if the generic call has to do it.
+    fn call_known(&mut self, object: ObjectId, count: u32, instruction: &Instruction) -> Result<bool, Bailout> {
+        let has_self = matches!(self.peek_slot(count + 1)?, Slot::Value(_));
+        let total = count as usize + usize::from(has_self);
+        match self.snapshot.objects.get(object).value.clone() {
+            ObjectValue::Function(_) => {
+                if self.inlinable(object, total).is_none() {
+                    return Ok(false);
+                }
+                self.rely_on_invariants();
+                let arguments = self.take_call_operands(count)?;
+                self.inline_call(object, arguments, Continuation::Push)?;
+                Ok(true)
+            }
+            ObjectValue::Class(facts) if !has_self => {
+                let Some(init) = facts.init else { return self.construct_builtin(facts.kind, count) };
+                if facts.has_finalizer || self.inlinable(init, total + 1).is_none() {
+                    return Ok(false);
+                }
+                self.rely_on_invariants();
+                let class = self.constant(object);
+                let instance = self.invoke(Helper::NewInstance, &[class]).expect("an instance is a result");
+                // From here on the call cannot be repeated: the instance waits on the caller's stack.
+                let mut arguments = vec![instance];
+                arguments.extend(self.take_call_operands(count)?);
+                self.push(instance);
+                self.begin_same();
+                self.inline_call(init, arguments, Continuation::DropNone)?;
+                Ok(true)
+            }
+            ObjectValue::Builtin(name) => self.call_builtin(&name, count, has_self, instruction),
+            _ => Ok(false),
+        }
+    }
+
+    /// Pops callable, self or NULL and arguments; returns self (if there is one) and the arguments.
+    fn take_call_operands(&mut self, count: u32) -> Result<Vec<Value>, Bailout> {
+        let mut operands = Vec::new();
+        for _ in 0..count {
+            operands.push(self.pop()?);
+        }
+        match self.pop_slot()? {
+            Slot::Null => {}
+            Slot::Value(value) => operands.push(value),
+            _ => return Err(self.malformed("iterator as self")),
+        }
+        self.pop_slot()?;
+        operands.reverse();
+        Ok(operands)
+    }
+
+    fn construct_builtin(&mut self, kind: Option<Kind>, count: u32) -> Result<bool, Bailout> {
+        if count != 1 {
+            return Ok(false);
+        }
+        let operand = self.peek(1)?;
+        let result = match (kind, self.ty(operand)) {
+            (Some(Kind::Float), Type::I64) => self.emit_value(Op::IntToFloat { value: operand }),
+            (Some(Kind::Float), Type::F64) => operand,
+            (Some(Kind::Float), ty) if ty.kind() == Some(Kind::Float) => operand,
+            (Some(Kind::Int), Type::I64) => operand,
+            (Some(Kind::Int), Type::F64) => {
+                let state = self.before();
+                self.emit_value(Op::FloatToInt { value: operand, state })
+            }
+            (Some(Kind::Int), ty) if ty.kind() == Some(Kind::Float) => {
+                let value = self.unbox(operand, Kind::Float);
+                let state = self.before();
+                self.emit_value(Op::FloatToInt { value, state })
+            }
+            _ => return Ok(false),
+        };
+        self.rely_on_invariants();
+        self.finish_call(count, result)?;
+        Ok(true)
+    }
+
+    /// Builtin functions and methods that have a form of their own.
+    fn call_builtin(
+        &mut self,
+        name: &str,
+        count: u32,
+        has_self: bool,
+        instruction: &Instruction,
+    ) -> Result<bool, Bailout> {
+        let _ = instruction;
+        match (name, count, has_self) {
+            ("list.append", 1, true) => {
+                let Slot::Value(list) = self.peek_slot(2)? else { return Ok(false) };
+                if self.kind(list) != Some(Kind::List) {
+                    return Ok(false);
+                }
+                self.rely_on_invariants();
+                let value = self.pop()?;
+                let list = self.pop()?;
+                self.pop_slot()?;
+                // The list must stay alive for the call; it is still in `before`.
+                self.push(list);
+                self.invoke(Helper::ListAppend, &[list, value]);
+                let list = self.pop()?;
+                let none = self.emit_value(Op::NoneConstant {});
+                self.push(none);
+                self.release(list);
+                Ok(true)
+            }
+            ("builtins.len", 1, false) => {
+                let operand = self.peek(1)?;
+                let op = match self.kind(operand) {
+                    Some(Kind::List) => Op::ListLength { list: operand },
+                    Some(Kind::Tuple) => Op::TupleLength { tuple: operand },
+                    Some(Kind::Str | Kind::Dict | Kind::Set | Kind::Bytes | Kind::ByteArray) => {
+                        let state = self.before();
+                        Op::Invoke { helper: Helper::BuiltinLength, arguments: vec![operand], state }
+                    }
+                    _ => return Ok(false),
+                };
+                self.rely_on_invariants();
+                let result = self.emit_value(op);
+                self.finish_call(count, result)?;
+                Ok(true)
+            }
+            ("builtins.abs", 1, false) => {
+                let operand = self.peek(1)?;
+                if self.kind(operand) != Some(Kind::Float) {
+                    return Ok(false);
+                }
+                self.rely_on_invariants();
+                let value = self.unbox(operand, Kind::Float);
+                let result = self.emit_value(Op::FloatAbsolute { value });
+                self.finish_call(count, result)?;
+                Ok(true)
+            }
+            ("math.sqrt", 1, false) => {
+                let operand = self.peek(1)?;
+                let value = match self.kind(operand) {
+                    Some(Kind::Float) => self.unbox(operand, Kind::Float),
+                    Some(Kind::Int) => {
+                        let value = self.unbox(operand, Kind::Int);
+                        self.emit_value(Op::IntToFloat { value })
+                    }
+                    _ => return Ok(false),
+                };
+                self.rely_on_invariants();
+                let state = self.before();
+                let result = self.emit_value(Op::FloatSqrt { value, state });
+                self.finish_call(count, result)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Whether calling this builtin class always gives an instance of exactly that type.
+fn builtin_constructs_exactly(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Range
+            | Kind::List
+            | Kind::Tuple
+            | Kind::Dict
+            | Kind::Set
+            | Kind::Enumerate
+            | Kind::Float
+            | Kind::Int
+            | Kind::Bool
+            | Kind::ByteArray
+            | Kind::Slice
+    )
+}

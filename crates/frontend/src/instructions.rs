@@ -1,0 +1,590 @@
+//! What each bytecode instruction becomes.
+
+use crate::state::Slot;
+use crate::translator::Translator;
+use crate::{Bailout, BailoutReason};
+use coluber_bytecode::{Code, Instruction, Op as Bytecode};
+use coluber_ir::ops::ExitReason;
+use coluber_ir::{BlockCall, Helper, Op, Type, Value};
+
+impl Translator<'_> {
+    pub(crate) fn translate_instruction(&mut self, code_index: usize, index: usize) -> Result<(), Bailout> {
+        let code: &Code = &self.snapshot.codes[code_index];
+        let instruction = &code.instructions[index];
+        self.source = (code_index as u32, instruction.offset);
+        let before = self.resume_at(code, instruction.start);
+        let after = self.resume_at(code, instruction.next);
+        self.begin(before, after);
+        if self.state.frames.len() == 1 && !self.may_raise_here(instruction.offset) && may_raise(&instruction.op) {
+            let state = self.before();
+            self.emit(Op::Exit { reason: ExitReason::Handler, state });
+            return Ok(());
+        }
+        self.translate_op(code, instruction)
+    }
+
+    fn translate_op(&mut self, code: &Code, instruction: &Instruction) -> Result<(), Bailout> {
+        let bail = |reason| Err(Bailout::new(reason, instruction.offset));
+        match instruction.op {
+            Bytecode::Nop => {}
+            Bytecode::Resume { .. } => {
+                if self.state.frames.len() == 1 {
+                    let state = self.before();
+                    self.emit(Op::CheckSafePoint { state });
+                }
+            }
+            Bytecode::LoadFast { local } => {
+                let slot = self.state.top().locals[local as usize];
+                match slot {
+                    Slot::Value(value) if self.ty(value).is_nullable() => {
+                        // The compiler of the bytecode proved that the local is bound.
+                        let bound = self.emit_value(Op::AssumeBound { value });
+                        self.replace(value, bound);
+                        self.push(bound);
+                    }
+                    Slot::Value(_) => self.push_slot(slot),
+                    _ => return Err(self.malformed("unbound local where none can be")),
+                }
+            }
+            Bytecode::LoadFastCheck { local } => self.load_fast_check(local)?,
+            Bytecode::LoadFastAndClear { local } => {
+                let slot = std::mem::replace(&mut self.state.top_mut().locals[local as usize], Slot::Null);
+                self.push_slot(slot);
+            }
+            Bytecode::StoreFast { local } => {
+                let value = self.pop_slot()?;
+                let old = std::mem::replace(&mut self.state.top_mut().locals[local as usize], value);
+                self.release_slot(old);
+            }
+            Bytecode::DeleteFast { local } => {
+                self.load_fast_check(local)?;
+                if self.block.is_some() {
+                    self.pop_slot()?;
+                    let old = std::mem::replace(&mut self.state.top_mut().locals[local as usize], Slot::Null);
+                    self.release_slot(old);
+                }
+            }
+            Bytecode::LoadConst { value } => {
+                let value = self.constant(value);
+                self.push(value);
+            }
+            Bytecode::PopTop => {
+                let slot = self.pop_slot()?;
+                self.release_slot(slot);
+            }
+            Bytecode::PushNull => self.push_slot(Slot::Null),
+            Bytecode::Copy { depth } => {
+                let slot = self.peek_slot(depth)?;
+                self.push_slot(slot);
+            }
+            Bytecode::Swap { depth } => {
+                let stack = &mut self.state.top_mut().stack;
+                let top = stack.len() - 1;
+                let Some(other) = stack.len().checked_sub(depth as usize) else {
+                    return Err(self.malformed("depth"));
+                };
+                stack.swap(top, other);
+            }
+            Bytecode::LoadName { name } => self.by_name(Helper::LoadName, name, 0)?,
+            Bytecode::StoreName { name } => self.by_name(Helper::StoreName, name, 1)?,
+            Bytecode::DeleteName { name } => self.by_name(Helper::DeleteName, name, 0)?,
+            Bytecode::LoadGlobal { name, push_null } => {
+                self.load_global(name)?;
+                if push_null {
+                    self.push_slot(Slot::Null);
+                }
+            }
+            Bytecode::StoreGlobal { name } => self.by_name(Helper::StoreGlobal, name, 1)?,
+            Bytecode::DeleteGlobal { name } => self.by_name(Helper::DeleteGlobal, name, 0)?,
+            Bytecode::MakeCell { local } => {
+                let slot = self.state.top().locals[local as usize];
+                let content = self.nullable(slot)?;
+                let cell = self.invoke(Helper::MakeCell, &[content]).expect("a cell is a result");
+                self.state.top_mut().locals[local as usize] = Slot::Value(cell);
+                self.release(content);
+            }
+            Bytecode::CopyFreeVars { count } => {
+                let first = code.slot_count - count;
+                for index in 0..count {
+                    let number = self.int(i64::from(index));
+                    let cell = self.invoke(Helper::LoadClosureCell, &[number]).expect("a cell is a result");
+                    self.function.values[cell].ty = Type::Exact(coluber_ir::Kind::Cell);
+                    self.state.top_mut().locals[(first + index) as usize] = Slot::Value(cell);
+                    self.begin_same();
+                }
+            }
+            Bytecode::LoadDeref { local } => {
+                let cell = self.local(local)?;
+                let content = self.emit_value(Op::LoadCell { cell });
+                let value = self.check_bound(content, Helper::RaiseUnboundCell, local)?;
+                self.push(value);
+            }
+            Bytecode::StoreDeref { local } => {
+                let cell = self.local(local)?;
+                let value = self.pop()?;
+                let value = self.steal(value);
+                let old = self.emit_value(Op::StoreCell { cell, value });
+                self.release(old);
+            }
+            Bytecode::DeleteDeref { local } => {
+                let cell = self.local(local)?;
+                let content = self.emit_value(Op::LoadCell { cell });
+                self.check_bound(content, Helper::RaiseUnboundCell, local)?;
+                let value = self.emit_value(Op::NullConstant {});
+                let old = self.emit_value(Op::StoreCell { cell, value });
+                self.release(old);
+            }
+            Bytecode::LoadFromDictOrDeref { local } => {
+                let mapping = self.peek(1)?;
+                let cell = self.local(local)?;
+                let number = self.int(i64::from(local));
+                let result =
+                    self.invoke(Helper::LoadFromDictOrDeref, &[mapping, cell, number]).expect("a value is a result");
+                let mapping = self.pop()?;
+                self.push(result);
+                self.release(mapping);
+            }
+            Bytecode::LoadFromDictOrGlobals { name } => {
+                let name = self.constant(name);
+                self.plain(Helper::LoadFromDictOrGlobals, 1, &[name])?;
+            }
+            Bytecode::LoadLocals => self.plain(Helper::LoadLocals, 0, &[])?,
+            Bytecode::LoadBuildClass => self.plain(Helper::LoadBuildClass, 0, &[])?,
+            Bytecode::LoadAttr { name, method } => self.load_attr(name, method, instruction)?,
+            Bytecode::StoreAttr { name } => self.store_attr(name, instruction)?,
+            Bytecode::DeleteAttr { name } => {
+                let name = self.constant(name);
+                self.plain(Helper::DeleteAttr, 1, &[name])?;
+            }
+            Bytecode::LoadSuperAttr { name, method, two_arguments } => {
+                let name = self.constant(name);
+                let flag = self.int(i64::from(two_arguments));
+                let helper = if method { Helper::LoadSuperMethod } else { Helper::LoadSuperAttr };
+                let operands = [self.peek(3)?, self.peek(2)?, self.peek(1)?, name, flag];
+                let result = self.invoke(helper, &operands).expect("an attribute is a result");
+                let receiver = method.then(|| self.emit_value(Op::TakeOutput { index: 0 }));
+                let popped = [self.pop()?, self.pop()?, self.pop()?];
+                self.push(result);
+                if let Some(receiver) = receiver {
+                    self.push(receiver);
+                }
+                self.release_all(&popped);
+            }
+            Bytecode::LoadSpecial { method } => {
+                let owner = self.peek(1)?;
+                let number = self.int(method as i64);
+                let callable = self.invoke(Helper::LoadSpecial, &[owner, number]).expect("a method is a result");
+                let receiver = self.emit_value(Op::TakeOutput { index: 0 });
+                let owner = self.pop()?;
+                self.push(callable);
+                self.push(receiver);
+                self.release(owner);
+            }
+            Bytecode::BinaryOp { kind, inplace } => self.binary(kind, inplace, instruction)?,
+            Bytecode::BinarySubscript => self.subscript(instruction)?,
+            Bytecode::BinarySlice => self.slice()?,
+            Bytecode::StoreSlice => self.store_slice()?,
+            Bytecode::StoreSubscript => self.store_subscript(instruction)?,
+            Bytecode::DeleteSubscript => self.plain(Helper::DeleteSubscript, 2, &[])?,
+            Bytecode::UnaryNegative => self.unary(Helper::Negative, instruction)?,
+            Bytecode::UnaryInvert => self.unary(Helper::Invert, instruction)?,
+            Bytecode::UnaryNot => {
+                let operand = self.pop()?;
+                let raw = self.exact_bool(operand);
+                let result = self.emit_value(Op::BoolNot { value: raw });
+                self.push(result);
+            }
+            Bytecode::ToBool => {
+                let operand = self.peek(1)?;
+                let truth = self.truth(operand, instruction);
+                let operand = self.pop()?;
+                self.push(truth);
+                self.release(operand);
+            }
+            Bytecode::Compare { comparison, to_bool } => self.compare(comparison, to_bool, instruction)?,
+            Bytecode::Is { invert } => {
+                let (left, right) = (self.peek(2)?, self.peek(1)?);
+                let result = self.identical(left, right);
+                let result = if invert { self.emit_value(Op::BoolNot { value: result }) } else { result };
+                let popped = [self.pop()?, self.pop()?];
+                self.push(result);
+                self.release_all(&popped);
+            }
+            Bytecode::Contains { invert } => {
+                // Stack: item, container.
+                let (item, container) = (self.peek(2)?, self.peek(1)?);
+                let result = self.invoke(Helper::Contains, &[container, item]).expect("a truth value is a result");
+                let result = if invert { self.emit_value(Op::BoolNot { value: result }) } else { result };
+                let popped = [self.pop()?, self.pop()?];
+                self.push(result);
+                self.release_all(&popped);
+            }
+            Bytecode::BuildTuple { count } => self.build(Helper::BuildTuple, count)?,
+            Bytecode::BuildList { count } => self.build(Helper::BuildList, count)?,
+            Bytecode::BuildSet { count } => self.build(Helper::BuildSet, count)?,
+            Bytecode::BuildMap { count } => self.build(Helper::BuildMap, 2 * count)?,
+            Bytecode::BuildString { count } => self.build(Helper::BuildString, count)?,
+            Bytecode::BuildSlice { count } => self.build(Helper::BuildSlice, count)?,
+            Bytecode::ListAppend { depth } => self.add_to(Helper::ListAppend, depth)?,
+            Bytecode::ListExtend { depth } => self.add_to(Helper::ListExtend, depth)?,
+            Bytecode::SetAdd { depth } => self.add_to(Helper::SetAdd, depth)?,
+            Bytecode::SetUpdate { depth } => self.add_to(Helper::SetUpdate, depth)?,
+            Bytecode::DictUpdate { depth } => self.add_to(Helper::DictUpdate, depth)?,
+            Bytecode::DictMerge { depth } => {
+                let mapping = self.pop()?;
+                let dict = self.peek(depth)?;
+                let callable = self.peek(depth + 3)?;
+                self.invoke(Helper::DictMerge, &[dict, mapping, callable]);
+                self.release(mapping);
+            }
+            Bytecode::MapAdd { depth } => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                let dict = self.peek(depth)?;
+                self.invoke(Helper::DictSet, &[dict, key, value]);
+                self.release_all(&[key, value]);
+            }
+            Bytecode::UnpackSequence { count } => self.unpack_sequence(count, instruction)?,
+            Bytecode::UnpackEx { before, after } => self.unpack_ex(before, after)?,
+            Bytecode::ConvertValue { conversion } => {
+                let number = self.int(i64::from(conversion));
+                self.plain(Helper::ConvertValue, 1, &[number])?;
+            }
+            Bytecode::FormatSimple => self.plain(Helper::FormatSimple, 1, &[])?,
+            Bytecode::FormatWithSpec => self.plain(Helper::FormatWithSpec, 2, &[])?,
+            Bytecode::Call { count } => self.call(count, instruction)?,
+            Bytecode::CallKw { count } => {
+                let names = self.peek(1)?;
+                let callable = self.peek(count + 3)?;
+                let mut arguments = Vec::new();
+                for depth in (2..count + 2).rev() {
+                    let argument = self.peek(depth)?;
+                    arguments.push(self.object(argument));
+                }
+                let self_or_null = self.peek_slot(count + 2)?;
+                let self_or_null = self.nullable(self_or_null)?;
+                let callable = self.object(callable);
+                let state = self.before();
+                let result = self.emit_value(Op::CallKw { callable, self_or_null, arguments, names, state });
+                let names = self.pop()?;
+                self.finish_call(count, result)?;
+                self.release(names);
+            }
+            Bytecode::CallFunctionEx => {
+                let (callable, arguments) = (self.peek(4)?, self.peek(2)?);
+                let mapping = self.peek_slot(1)?;
+                let mapping = self.nullable(mapping)?;
+                let callable = self.object(callable);
+                let arguments = self.object(arguments);
+                let state = self.before();
+                let result = self.emit_value(Op::Invoke {
+                    helper: Helper::CallFunctionEx,
+                    arguments: vec![callable, arguments, mapping],
+                    state,
+                });
+                self.finish_call(2, result)?;
+            }
+            Bytecode::CallIntrinsic1 { function } => {
+                let number = self.int(i64::from(function));
+                self.plain(Helper::CallIntrinsic1, 1, &[number])?;
+            }
+            Bytecode::CallIntrinsic2 { function } => {
+                let number = self.int(i64::from(function));
+                self.plain(Helper::CallIntrinsic2, 2, &[number])?;
+            }
+            Bytecode::MakeFunction => self.plain(Helper::MakeFunction, 1, &[])?,
+            Bytecode::SetFunctionAttribute { attribute } => {
+                // Stack: value, function.
+                let function = self.pop()?;
+                let value = self.pop()?;
+                let number = self.int(i64::from(attribute));
+                self.push(function);
+                self.invoke(Helper::SetFunctionAttribute, &[function, value, number]);
+            }
+            Bytecode::Jump { .. } => self.edge(0)?,
+            Bytecode::JumpBackward { check, .. } => {
+                if check {
+                    let state = self.before();
+                    self.emit(Op::CheckSafePoint { state });
+                }
+                self.edge(0)?;
+            }
+            Bytecode::PopJumpIfFalse { .. } => self.branch(false)?,
+            Bytecode::PopJumpIfTrue { .. } => self.branch(true)?,
+            Bytecode::PopJumpIfNone { .. } => self.branch_none(true)?,
+            Bytecode::PopJumpIfNotNone { .. } => self.branch_none(false)?,
+            Bytecode::GetIter => self.get_iter()?,
+            Bytecode::ForIter { exhausted } => self.for_iter(instruction, exhausted)?,
+            Bytecode::EndFor => {
+                let slot = self.pop_slot()?;
+                self.release_slot(slot);
+            }
+            Bytecode::PopIter => self.pop_iter()?,
+            Bytecode::ReturnValue => self.return_value()?,
+            Bytecode::Raise { count } => {
+                let cause = if count == 2 { self.peek_slot(1)? } else { Slot::Null };
+                let exception = if count >= 1 { self.peek_slot(count)? } else { Slot::Null };
+                let exception = self.nullable(exception)?;
+                let cause = self.nullable(cause)?;
+                self.invoke(Helper::Raise, &[exception, cause]);
+                self.emit(Op::Unreachable {});
+            }
+            Bytecode::ImportName { name } => {
+                // Stack: level, fromlist.
+                let (level, fromlist) = (self.peek(2)?, self.peek(1)?);
+                let name = self.constant(name);
+                let module =
+                    self.invoke(Helper::ImportName, &[name, fromlist, level]).expect("a module is a result");
+                let popped = [self.pop()?, self.pop()?];
+                self.push(module);
+                self.release_all(&popped);
+            }
+            Bytecode::ImportFrom { name } => {
+                let module = self.peek(1)?;
+                let name = self.constant(name);
+                let result = self.invoke(Helper::ImportFrom, &[module, name]).expect("an import is a result");
+                self.push(result);
+            }
+            Bytecode::GetLen => {
+                let operand = self.peek(1)?;
+                let length = self.invoke(Helper::GetLen, &[operand]).expect("a length is a result");
+                self.push(length);
+            }
+            Bytecode::MatchMapping | Bytecode::MatchSequence => {
+                let helper = match instruction.op {
+                    Bytecode::MatchMapping => Helper::MatchMapping,
+                    _ => Helper::MatchSequence,
+                };
+                let operand = self.peek(1)?;
+                let result = self.invoke(helper, &[operand]).expect("a truth value is a result");
+                self.push(result);
+            }
+            Bytecode::MatchKeys => {
+                let (subject, keys) = (self.peek(2)?, self.peek(1)?);
+                let result = self.invoke(Helper::MatchKeys, &[subject, keys]).expect("values are a result");
+                self.push(result);
+            }
+            Bytecode::MatchClass { count } => {
+                let number = self.int(i64::from(count));
+                self.plain(Helper::MatchClass, 3, &[number])?;
+            }
+            Bytecode::SetupAnnotations => self.plain(Helper::SetupAnnotations, 0, &[])?,
+            // Handlers are not entered in compiled code; what normal paths share with them stays with the interpreter.
+            Bytecode::Reraise { .. }
+            | Bytecode::PushExcInfo
+            | Bytecode::PopExcept
+            | Bytecode::CheckExcMatch
+            | Bytecode::CheckEgMatch
+            | Bytecode::WithExceptStart
+            | Bytecode::ExitInitCheck => {
+                let state = self.before();
+                self.emit(Op::Exit { reason: ExitReason::Handler, state });
+            }
+            Bytecode::BuildTemplate
+            | Bytecode::BuildInterpolation { .. }
+            | Bytecode::ReturnGenerator
+            | Bytecode::YieldValue { .. }
+            | Bytecode::Send { .. }
+            | Bytecode::EndSend
+            | Bytecode::CleanupThrow
+            | Bytecode::GetYieldFromIter
+            | Bytecode::GetAwaitable { .. }
+            | Bytecode::GetAiter
+            | Bytecode::GetAnext
+            | Bytecode::EndAsyncFor
+            | Bytecode::InterpreterExit
+            | Bytecode::Unsupported { .. } => {
+                if self.state.frames.len() > 1 {
+                    return bail(BailoutReason::Opcode("in an inlined callee"));
+                }
+                let state = self.before();
+                self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
+            }
+        }
+        Ok(())
+    }
+
+    /// A bound local as an object.
+    fn local(&mut self, local: u32) -> Result<Value, Bailout> {
+        match self.state.top().locals[local as usize] {
+            Slot::Value(value) => Ok(self.object(value)),
+            _ => Err(self.malformed("unbound cell")),
+        }
+    }
+
+    fn load_fast_check(&mut self, local: u32) -> Result<(), Bailout> {
+        match self.state.top().locals[local as usize] {
+            Slot::Null => {
+                let number = self.int(i64::from(local));
+                self.invoke(Helper::RaiseUnboundLocal, &[number]);
+                self.emit(Op::Unreachable {});
+            }
+            Slot::Value(value) if self.ty(value).is_nullable() => {
+                // Rarely unbound: the interpreter raises.
+                let state = self.before();
+                let bound = self.emit_value(Op::GuardBound { value, state });
+                self.replace(value, bound);
+                self.push(bound);
+            }
+            slot => self.push_slot(slot),
+        }
+        Ok(())
+    }
+
+    /// The contents of a cell, which raise if there are none.
+    fn check_bound(&mut self, content: Value, _helper: Helper, _local: u32) -> Result<Value, Bailout> {
+        // Rarely empty: the interpreter executes the instruction again and raises.
+        let state = self.before();
+        Ok(self.emit_value(Op::GuardBound { value: content, state }))
+    }
+
+    fn by_name(&mut self, helper: Helper, name: coluber_bytecode::ObjectId, operands: u32) -> Result<(), Bailout> {
+        let name = self.constant(name);
+        if operands == 1 {
+            let value = self.peek(1)?;
+            self.invoke(helper, &[name, value]);
+            let value = self.pop()?;
+            self.release(value);
+        } else if let Some(result) = self.invoke(helper, &[name]) {
+            self.push(result);
+        }
+        Ok(())
+    }
+
+    fn load_global(&mut self, name: coluber_bytecode::ObjectId) -> Result<(), Bailout> {
+        if self.settings.speculate {
+            let globals = match self.state.top().function {
+                Some(function) => match &self.snapshot.objects.get(function).value {
+                    coluber_bytecode::ObjectValue::Function(facts) => facts.globals,
+                    _ => return Err(self.malformed("inlined object is no function")),
+                },
+                None => self.snapshot.globals,
+            };
+            if let Some(value) = self.snapshot.global(globals, name) {
+                self.rely_on_invariants();
+                let value = self.constant(value);
+                self.push(value);
+                return Ok(());
+            }
+        }
+        let name = self.constant(name);
+        let value = self.invoke(Helper::LoadGlobal, &[name]).expect("a global is a result");
+        self.push(value);
+        Ok(())
+    }
+
+    /// The register form of an object that is an exact bool.
+    fn exact_bool(&mut self, value: Value) -> Value {
+        match self.ty(value) {
+            Type::Bool => value,
+            ty if ty.kind() == Some(coluber_ir::Kind::Bool) => self.unbox(value, coluber_ir::Kind::Bool),
+            _ => {
+                // The bytecode's compiler put a TO_BOOL or a comparison in front.
+                let value = self.object(value);
+                let known = self.emit_value(Op::AssumeKind { value, kind: coluber_ir::Kind::Bool });
+                self.replace(value, known);
+                self.unbox(known, coluber_ir::Kind::Bool)
+            }
+        }
+    }
+
+    /// Whether two values are the same object.
+    fn identical(&mut self, left: Value, right: Value) -> Value {
+        let is_none = |this: &Self, value| this.kind(value) == Some(coluber_ir::Kind::None);
+        if is_none(self, right) {
+            return self.is_none(left);
+        }
+        if is_none(self, left) {
+            return self.is_none(right);
+        }
+        let left = self.object(left);
+        let right = self.object(right);
+        self.emit_value(Op::IsIdentical { left, right })
+    }
+
+    fn is_none(&mut self, value: Value) -> Value {
+        match self.kind(value) {
+            Some(kind) => self.emit_value(Op::BoolConstant { value: kind == coluber_ir::Kind::None }),
+            None => self.emit_value(Op::IsNone { value }),
+        }
+    }
+
+    fn branch(&mut self, jump_if: bool) -> Result<(), Bailout> {
+        let operand = self.pop()?;
+        let condition = self.exact_bool(operand);
+        self.split_edges(condition, !jump_if)
+    }
+
+    fn branch_none(&mut self, jump_if_none: bool) -> Result<(), Bailout> {
+        let operand = self.pop()?;
+        let condition = self.is_none(operand);
+        self.release(operand);
+        self.split_edges(condition, !jump_if_none)
+    }
+
+    /// Branches to the fall-through if the condition is `fall_through_if`, else to the jump's target.
+    fn split_edges(&mut self, condition: Value, fall_through_if: bool) -> Result<(), Bailout> {
+        let constant = match self.function.def_op(condition) {
+            Some(Op::BoolConstant { value }) => Some(*value),
+            _ => None,
+        };
+        if let Some(value) = constant {
+            return self.edge(usize::from(value != fall_through_if));
+        }
+        let next = self.function.add_block();
+        let jump = self.function.add_block();
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        let (then, otherwise) = if fall_through_if { (next, jump) } else { (jump, next) };
+        self.emit(Op::Branch { condition, then: target(then), otherwise: target(otherwise) });
+        let state = self.state.clone();
+        self.block = Some(next);
+        self.edge(0)?;
+        self.block = Some(jump);
+        self.state = state;
+        self.edge(1)
+    }
+
+    fn return_value(&mut self) -> Result<(), Bailout> {
+        if self.state.frames.len() > 1 {
+            return self.return_inlined();
+        }
+        let state = self.before();
+        self.emit(Op::CheckFrame { state });
+        let value = self.pop()?;
+        let value = self.object(value);
+        // Nothing but the result is left; locals die in order.
+        self.push(value);
+        let slots = self.end_activation();
+        self.release_each(slots);
+        self.pop_slot()?;
+        let value = self.steal(value);
+        self.emit(Op::Return { value });
+        Ok(())
+    }
+}
+
+/// Whether the instruction can raise at all.
+fn may_raise(op: &Bytecode) -> bool {
+    !matches!(
+        op,
+        Bytecode::Nop
+            | Bytecode::LoadFast { .. }
+            | Bytecode::LoadConst { .. }
+            | Bytecode::StoreFast { .. }
+            | Bytecode::LoadFastAndClear { .. }
+            | Bytecode::PopTop
+            | Bytecode::PushNull
+            | Bytecode::Copy { .. }
+            | Bytecode::Swap { .. }
+            | Bytecode::Jump { .. }
+            | Bytecode::JumpBackward { .. }
+            | Bytecode::PopJumpIfFalse { .. }
+            | Bytecode::PopJumpIfTrue { .. }
+            | Bytecode::PopJumpIfNone { .. }
+            | Bytecode::PopJumpIfNotNone { .. }
+            | Bytecode::PopIter
+            | Bytecode::EndFor
+            | Bytecode::ReturnValue
+            | Bytecode::UnaryNot
+            | Bytecode::Is { .. }
+    )
+}

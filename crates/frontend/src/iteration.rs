@@ -1,0 +1,227 @@
+//! `for` loops: builtin iterators in registers, others through the helper.
+
+use crate::Bailout;
+use crate::state::Slot;
+use crate::translator::Translator;
+use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Offset, Seen};
+use coluber_ir::ops::IteratorField;
+use coluber_ir::{BlockCall, Helper, Op};
+
+impl Translator<'_> {
+    pub(crate) fn get_iter(&mut self) -> Result<(), Bailout> {
+        let iterable = self.peek(1)?;
+        let code = self.code();
+        if code.indexed_loops && matches!(self.kind(iterable), Some(Kind::List | Kind::Tuple)) {
+            let index = self.int(0);
+            self.push_slot(Slot::TaggedInt(index));
+            return Ok(());
+        }
+        if code.indexed_loops && self.settings.speculate {
+            // The interpreter decides by the exact type; feedback of the loop that follows says which it was.
+            if let Some(kind) = self.following_loop_kind() {
+                self.guard_kind(iterable, kind);
+                let index = self.int(0);
+                self.push_slot(Slot::TaggedInt(index));
+                return Ok(());
+            }
+        }
+        if code.indexed_loops {
+            // Whether the interpreter would keep an iterator or an index is not known here.
+            let state = self.before();
+            let not_list = self.is_not_kind(iterable, Kind::List);
+            self.emit(Op::GuardTrue { condition: not_list, state });
+            let not_tuple = self.is_not_kind(iterable, Kind::Tuple);
+            self.emit(Op::GuardTrue { condition: not_tuple, state });
+        }
+        let iterator = self.invoke(Helper::GetIter, &[iterable]).expect("an iterator is a result");
+        let iterable = self.pop()?;
+        self.push(iterator);
+        for _ in 1..code.iterator_slots {
+            self.push_slot(Slot::Null);
+        }
+        self.release(iterable);
+        Ok(())
+    }
+
+    /// Whether the object is not exactly of a builtin type.
+    fn is_not_kind(&mut self, value: coluber_ir::Value, kind: Kind) -> coluber_ir::Value {
+        let value = self.object(value);
+        let is = self.emit_value(Op::IsKind { value, kind });
+        self.emit_value(Op::BoolNot { value: is })
+    }
+
+    fn following_loop_kind(&self) -> Option<Kind> {
+        let code = self.code();
+        let position = code.instructions.partition_point(|other| other.offset <= self.source.1);
+        let next = code.instructions.get(position)?;
+        if !matches!(next.op, coluber_bytecode::Op::ForIter { .. }) || self.gave_up(next) {
+            return None;
+        }
+        match next.feedback {
+            Feedback::Seen(Seen::List) => Some(Kind::List),
+            Feedback::Seen(Seen::Tuple) => Some(Kind::Tuple),
+            _ => None,
+        }
+    }
+
+    /// In front of a loop: takes the position of a builtin iterator into registers.
+    pub(crate) fn open_iterator(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
+        if !self.settings.speculate || self.gave_up(instruction) {
+            return Ok(());
+        }
+        let slots = self.code().iterator_slots;
+        let Slot::Value(iterator) = self.peek_slot(slots)? else { return Ok(()) };
+        if slots == 2 && self.peek_slot(1)? != Slot::Null {
+            return Ok(());
+        }
+        let known = self.kind(iterator);
+        let seen = match instruction.feedback {
+            Feedback::Seen(Seen::Range) => Some(Kind::RangeIterator),
+            Feedback::Seen(Seen::List) => Some(Kind::ListIterator),
+            Feedback::Seen(Seen::Tuple) => Some(Kind::TupleIterator),
+            _ => None,
+        };
+        let Some(kind) = known.or(seen) else { return Ok(()) };
+        if !matches!(kind, Kind::RangeIterator | Kind::ListIterator | Kind::TupleIterator) {
+            return Ok(());
+        }
+        if slots == 2 && kind != Kind::RangeIterator {
+            return Ok(());
+        }
+        let iterator = self.guard_kind(iterator, kind);
+        let state = self.before();
+        self.emit(Op::GuardUnique { value: iterator, state });
+        let slot = if kind == Kind::RangeIterator {
+            let start = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStart });
+            let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
+            let step = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStep });
+            Slot::Range { object: iterator, start, length, step }
+        } else {
+            let sequence = self.emit_value(Op::IteratorSequence { iterator });
+            self.emit(Op::GuardBound { value: sequence, state });
+            let index = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::SequenceIndex });
+            Slot::Sequence { object: iterator, index }
+        };
+        let stack = &mut self.state.top_mut().stack;
+        let position = stack.len() - slots as usize;
+        stack[position] = slot;
+        self.begin_same();
+        Ok(())
+    }
+
+    pub(crate) fn for_iter(&mut self, instruction: &Instruction, _exhausted: Offset) -> Result<(), Bailout> {
+        let slots = self.code().iterator_slots;
+        // A loop that was not entered through its header (an unpeeled copy of it, a jump) opens it here.
+        self.open_iterator(instruction)?;
+        let position = self.state.top().stack.len() - slots as usize;
+        let slot = self.peek_slot(slots)?;
+        match slot {
+            Slot::Range { object, start, length, step } => {
+                let zero = self.int(0);
+                let condition =
+                    self.emit_value(Op::IntCompare { comparison: Comparison::Greater, left: length, right: zero });
+                self.split(condition, |this| {
+                    let minus_one = this.int(-1);
+                    let rest = this.emit_value(Op::IntAddWrapping { left: length, right: minus_one });
+                    let next = this.emit_value(Op::IntAddWrapping { left: start, right: step });
+                    this.state.top_mut().stack[position] =
+                        Slot::Range { object, start: next, length: rest, step };
+                    this.push(start);
+                    Ok(())
+                })
+            }
+            Slot::Sequence { object, index } => {
+                let is_list = self.kind(object) == Some(Kind::ListIterator);
+                let sequence = self.emit_value(Op::IteratorSequence { iterator: object });
+                let sequence = self.emit_value(Op::AssumeKind {
+                    value: sequence,
+                    kind: if is_list { Kind::List } else { Kind::Tuple },
+                });
+                self.indexed_step(sequence, index, is_list, move |this, next| {
+                    this.state.top_mut().stack[position] = Slot::Sequence { object, index: next };
+                })
+            }
+            Slot::Value(sequence) if slots == 2 && matches!(self.peek_slot(1)?, Slot::TaggedInt(_)) => {
+                let Slot::TaggedInt(index) = self.peek_slot(1)? else { unreachable!("matched above") };
+                let kind = match (self.kind(sequence), &instruction.feedback) {
+                    (Some(Kind::List), _) | (None, Feedback::Seen(Seen::List)) => Kind::List,
+                    (Some(Kind::Tuple), _) | (None, Feedback::Seen(Seen::Tuple)) => Kind::Tuple,
+                    _ => return Err(self.malformed("index without a list or tuple")),
+                };
+                let sequence = self.guard_kind(sequence, kind);
+                self.indexed_step(sequence, index, kind == Kind::List, move |this, next| {
+                    this.state.top_mut().stack[position + 1] = Slot::TaggedInt(next);
+                })
+            }
+            Slot::Value(iterator) => {
+                let item = self.invoke(Helper::IterNext, &[iterator]).expect("an item is a result");
+                let exhausted = self.emit_value(Op::IsExhausted { value: item });
+                let condition = self.emit_value(Op::BoolNot { value: exhausted });
+                self.split(condition, |this| {
+                    this.push(item);
+                    Ok(())
+                })
+            }
+            _ => Err(self.malformed("no iterator under a loop")),
+        }
+    }
+
+    /// One step over a list or tuple.
+    fn indexed_step(
+        &mut self,
+        sequence: coluber_ir::Value,
+        index: coluber_ir::Value,
+        is_list: bool,
+        advance: impl FnOnce(&mut Self, coluber_ir::Value),
+    ) -> Result<(), Bailout> {
+        let length = self.emit_value(if is_list {
+            Op::ListLength { list: sequence }
+        } else {
+            Op::TupleLength { tuple: sequence }
+        });
+        let condition =
+            self.emit_value(Op::IntCompare { comparison: Comparison::Less, left: index, right: length });
+        self.split(condition, |this| {
+            let item = this.emit_value(if is_list {
+                Op::ListGet { list: sequence, index }
+            } else {
+                Op::TupleGet { tuple: sequence, index }
+            });
+            let one = this.int(1);
+            let next = this.emit_value(Op::IntAddWrapping { left: index, right: one });
+            advance(this, next);
+            this.push(item);
+            Ok(())
+        })
+    }
+
+    /// Branches: the loop body (prepared by `enter`) if the condition holds, else the exhausted path.
+    fn split(
+        &mut self,
+        condition: coluber_ir::Value,
+        enter: impl FnOnce(&mut Self) -> Result<(), Bailout>,
+    ) -> Result<(), Bailout> {
+        let body = self.function.add_block();
+        let done = self.function.add_block();
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        self.emit(Op::Branch { condition, then: target(body), otherwise: target(done) });
+        let state = self.state.clone();
+        self.block = Some(body);
+        enter(self)?;
+        self.edge(0)?;
+        self.block = Some(done);
+        self.state = state;
+        self.edge(1)
+    }
+
+    pub(crate) fn pop_iter(&mut self) -> Result<(), Bailout> {
+        let mut slots = Vec::new();
+        for _ in 0..self.code().iterator_slots {
+            slots.push(self.pop_slot()?);
+        }
+        for slot in slots {
+            self.release_slot(slot);
+        }
+        Ok(())
+    }
+}

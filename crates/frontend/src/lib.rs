@@ -1,0 +1,71 @@
+//! From a snapshot to IR.
+//!
+//! [`translate`] interprets bytecode abstractly, block by block in reverse post order, and emits IR for what each
+//! instruction does. Speculation is decided here, from feedback, live values and the exit profile: what the front end
+//! emits is already typed and unboxed where it can be. The parts, in reading order:
+//!
+//! * [`graph`]: bytecode blocks, loops, peeled first iterations;
+//! * [`state`]: which SSA value stands in which slot;
+//! * [`translator`]: blocks, edges, joins, loop headers, frame states, references;
+//! * `locals`: locals whose object identity no instruction can observe;
+//! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
+//!
+//! A loop header needs types of values before the loop body has been seen. The front end assumes those of the entry;
+//! where a back-edge brings something else, the assumption is weakened and the unit translated again. Assumptions only
+//! ever get weaker, so this ends.
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod bailout;
+mod calls;
+pub mod graph;
+mod instructions;
+mod iteration;
+mod locals;
+mod numbers;
+mod sequences;
+pub mod state;
+mod translator;
+
+pub use bailout::{Bailout, BailoutReason};
+
+use coluber_bytecode::Snapshot;
+use coluber_ir::Function;
+use translator::{Assumptions, Translator};
+
+/// What the front end may do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Use feedback: guards, unboxed values, invariants.
+    pub speculate: bool,
+    /// Translate callees in line.
+    pub inline: bool,
+    /// Peel the first iteration of loops.
+    pub peel: bool,
+    /// Most bytecode instructions translated for one unit, copies by peeling and inlining counted.
+    pub max_instructions: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { speculate: true, inline: true, peel: true, max_instructions: 12_000 }
+    }
+}
+
+/// How often a unit is translated with weaker assumptions before it is given up.
+const MAX_ATTEMPTS: usize = 40;
+
+/// Translates a unit.
+///
+/// # Errors
+/// A [`Bailout`] says why the unit is not compiled and at which bytecode offset.
+pub fn translate(snapshot: &Snapshot, settings: &Settings) -> Result<Function, Bailout> {
+    let mut assumptions = Assumptions::default();
+    for _ in 0..MAX_ATTEMPTS {
+        let translator = Translator::new(snapshot, settings, &mut assumptions);
+        if let Some(function) = translator.run()? {
+            return Ok(function);
+        }
+    }
+    Err(Bailout::new(BailoutReason::TooManyAttempts, 0))
+}

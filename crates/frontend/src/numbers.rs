@@ -1,0 +1,344 @@
+//! Arithmetic, comparisons and truth on registers.
+//!
+//! An operation on numbers is compiled for registers when the kinds of its operands are known or the feedback says what
+//! they were; otherwise the helper does it, exactly as the interpreter would.
+
+use crate::Bailout;
+use crate::translator::Translator;
+use coluber_bytecode::{BinaryKind, Comparison, Feedback, Instruction, Kind, Seen};
+use coluber_ir::{Helper, Op, Overflow, Type, Value};
+
+/// The kinds an arithmetic operation is compiled for.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Operands {
+    Ints,
+    Floats,
+}
+
+fn seen_kind(seen: Seen) -> Option<Kind> {
+    match seen {
+        Seen::Int => Some(Kind::Int),
+        Seen::Float => Some(Kind::Float),
+        _ => None,
+    }
+}
+
+impl Translator<'_> {
+    /// Kinds of two operands: known, or as the feedback says.
+    fn operand_kinds(&self, left: Value, right: Value, instruction: &Instruction) -> Option<(Kind, Kind)> {
+        if !self.settings.speculate {
+            return None;
+        }
+        let known = (self.kind(left), self.kind(right));
+        let (seen_left, seen_right) = match &instruction.feedback {
+            _ if self.gave_up(instruction) => (None, None),
+            Feedback::Seen(seen) => (seen_kind(*seen), seen_kind(*seen)),
+            Feedback::SeenPair(left, right) => (seen_kind(*left), seen_kind(*right)),
+            _ => (None, None),
+        };
+        let left = known.0.or(seen_left)?;
+        let right = known.1.or(seen_right)?;
+        let number = |kind| matches!(kind, Kind::Int | Kind::Float | Kind::Bool);
+        (number(left) && number(right)).then_some((left, right))
+    }
+
+    /// The operand as an integer register; a bool counts as 0 or 1.
+    fn as_int(&mut self, value: Value, kind: Kind) -> Value {
+        let raw = self.unbox(value, kind);
+        if self.ty(raw) == Type::Bool { self.emit_value(Op::BoolToInt { value: raw }) } else { raw }
+    }
+
+    /// The operand as a float register.
+    fn as_float(&mut self, value: Value, kind: Kind) -> Value {
+        if kind == Kind::Float {
+            return self.unbox(value, kind);
+        }
+        let value = self.as_int(value, kind);
+        self.emit_value(Op::IntToFloat { value })
+    }
+
+    pub(crate) fn binary(
+        &mut self,
+        kind: BinaryKind,
+        inplace: bool,
+        instruction: &Instruction,
+    ) -> Result<(), Bailout> {
+        let (left, right) = (self.peek(2)?, self.peek(1)?);
+        if let Some((left_kind, right_kind)) = self.operand_kinds(left, right, instruction)
+            && let Some(result) = self.binary_on_registers(kind, (left, left_kind), (right, right_kind))
+        {
+            let (right, left) = (self.pop()?, self.pop()?);
+            self.push(result);
+            self.release(left);
+            self.release(right);
+            return Ok(());
+        }
+        let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
+        let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
+        let (right, left) = (self.pop()?, self.pop()?);
+        self.push(result);
+        self.release(left);
+        self.release(right);
+        Ok(())
+    }
+
+    fn binary_on_registers(
+        &mut self,
+        kind: BinaryKind,
+        (left, left_kind): (Value, Kind),
+        (right, right_kind): (Value, Kind),
+    ) -> Option<Value> {
+        let operands =
+            if left_kind == Kind::Float || right_kind == Kind::Float { Operands::Floats } else { Operands::Ints };
+        if operands == Operands::Ints && left_kind == Kind::Bool && right_kind == Kind::Bool {
+            // `True & False` is a bool; rare enough for the helper.
+            return None;
+        }
+        use BinaryKind as B;
+        match operands {
+            Operands::Floats => {
+                if !matches!(
+                    kind,
+                    B::Add
+                        | B::Subtract
+                        | B::Multiply
+                        | B::TrueDivide
+                        | B::Power
+                        | B::FloorDivide
+                        | B::Remainder
+                ) {
+                    return None;
+                }
+                let left = self.as_float(left, left_kind);
+                let right = self.as_float(right, right_kind);
+                let state = self.before();
+                Some(match kind {
+                    B::Add => self.emit_value(Op::FloatAdd { left, right }),
+                    B::Subtract => self.emit_value(Op::FloatSubtract { left, right }),
+                    B::Multiply => self.emit_value(Op::FloatMultiply { left, right }),
+                    B::TrueDivide => self.emit_value(Op::FloatDivide { left, right, state }),
+                    B::Power => self.emit_value(Op::FloatPower { left, right, state }),
+                    _ => {
+                        let zero = self.emit_value(Op::FloatConstant { bits: 0 });
+                        let condition = self.emit_value(Op::FloatCompare {
+                            comparison: Comparison::Equal,
+                            left: right,
+                            right: zero,
+                        });
+                        self.emit(Op::GuardFalse { condition, state });
+                        let helper =
+                            if kind == B::Remainder { Helper::FloatRemainder } else { Helper::FloatFloorDivide };
+                        self.emit_value(Op::Invoke { helper, arguments: vec![left, right], state })
+                    }
+                })
+            }
+            Operands::Ints => {
+                if matches!(kind, B::Power | B::MatrixMultiply) {
+                    return None;
+                }
+                let left = self.as_int(left, left_kind);
+                let right = self.as_int(right, right_kind);
+                let state = self.before();
+                let overflow = Overflow::Checked;
+                let op = match kind {
+                    B::Add => Op::IntAdd { left, right, overflow, state },
+                    B::Subtract => Op::IntSubtract { left, right, overflow, state },
+                    B::Multiply => Op::IntMultiply { left, right, overflow, state },
+                    B::FloorDivide => Op::IntFloorDivide { left, right, state },
+                    B::Remainder => Op::IntRemainder { left, right, state },
+                    B::TrueDivide => Op::IntTrueDivide { left, right, state },
+                    B::And => Op::IntAnd { left, right },
+                    B::Or => Op::IntOr { left, right },
+                    B::Xor => Op::IntXor { left, right },
+                    B::LeftShift => Op::IntShiftLeft { left, right, state },
+                    B::RightShift => Op::IntShiftRight { left, right, state },
+                    B::Power | B::MatrixMultiply => return None,
+                };
+                Some(self.emit_value(op))
+            }
+        }
+    }
+
+    pub(crate) fn compare(
+        &mut self,
+        comparison: Comparison,
+        to_bool: bool,
+        instruction: &Instruction,
+    ) -> Result<(), Bailout> {
+        let (left, right) = (self.peek(2)?, self.peek(1)?);
+        let result = if let Some((left_kind, right_kind)) = self.operand_kinds(left, right, instruction) {
+            self.compare_numbers(comparison, (left, left_kind), (right, right_kind))
+        } else {
+            None
+        };
+        let result = match result {
+            Some(result) => result,
+            None if self.is_str_equality(comparison, left, right, instruction) => {
+                let left = self.guard_kind(left, Kind::Str);
+                let right = self.guard_kind(right, Kind::Str);
+                let equal = self.invoke(Helper::StrEqual, &[left, right]).expect("a comparison has a result");
+                if comparison == Comparison::Equal {
+                    equal
+                } else {
+                    self.emit_value(Op::BoolNot { value: equal })
+                }
+            }
+            None => {
+                let number = self.int(comparison as i64);
+                let helper = if to_bool { Helper::CompareBool } else { Helper::Compare };
+                self.invoke(helper, &[left, right, number]).expect("a comparison has a result")
+            }
+        };
+        let (right, left) = (self.pop()?, self.pop()?);
+        self.push(result);
+        self.release(left);
+        self.release(right);
+        Ok(())
+    }
+
+    fn is_str_equality(
+        &self,
+        comparison: Comparison,
+        left: Value,
+        right: Value,
+        instruction: &Instruction,
+    ) -> bool {
+        if !self.settings.speculate || !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+            return false;
+        }
+        (self.kind(left) == Some(Kind::Str) && self.kind(right) == Some(Kind::Str))
+            || (instruction.feedback == Feedback::Seen(Seen::Str) && !self.gave_up(instruction))
+    }
+
+    fn compare_numbers(
+        &mut self,
+        comparison: Comparison,
+        (left, left_kind): (Value, Kind),
+        (right, right_kind): (Value, Kind),
+    ) -> Option<Value> {
+        if left_kind == Kind::Float && right_kind == Kind::Float {
+            let left = self.unbox(left, Kind::Float);
+            let right = self.unbox(right, Kind::Float);
+            return Some(self.emit_value(Op::FloatCompare { comparison, left, right }));
+        }
+        if left_kind == Kind::Float || right_kind == Kind::Float {
+            // Python compares an int with a float exactly; a register conversion is exact only for constants we see.
+            let (constant, kind) = if left_kind == Kind::Float { (right, right_kind) } else { (left, left_kind) };
+            let exact = kind == Kind::Int && self.small_int_constant(constant);
+            if !exact {
+                return None;
+            }
+            let left = self.as_float(left, left_kind);
+            let right = self.as_float(right, right_kind);
+            return Some(self.emit_value(Op::FloatCompare { comparison, left, right }));
+        }
+        let left = self.as_int(left, left_kind);
+        let right = self.as_int(right, right_kind);
+        Some(self.emit_value(Op::IntCompare { comparison, left, right }))
+    }
+
+    fn small_int_constant(&self, value: Value) -> bool {
+        match self.ty(value) {
+            Type::Constant(object, _) => matches!(
+                self.snapshot.objects.get(object).value,
+                coluber_bytecode::ObjectValue::Int(int) if int.unsigned_abs() < 1 << 53
+            ),
+            _ => matches!(
+                self.function.def_op(value),
+                Some(Op::IntConstant { value }) if value.unsigned_abs() < 1 << 53
+            ),
+        }
+    }
+
+    pub(crate) fn unary(&mut self, helper: Helper, instruction: &Instruction) -> Result<(), Bailout> {
+        let operand = self.peek(1)?;
+        let result = match (helper, self.kind(operand)) {
+            _ if !self.settings.speculate => None,
+            (Helper::Negative, Some(Kind::Int)) if !self.gave_up(instruction) => {
+                let value = self.unbox(operand, Kind::Int);
+                let state = self.before();
+                Some(self.emit_value(Op::IntNegate { value, state }))
+            }
+            (Helper::Negative, Some(Kind::Float)) => {
+                let value = self.unbox(operand, Kind::Float);
+                Some(self.emit_value(Op::FloatNegate { value }))
+            }
+            (Helper::Invert, Some(Kind::Int)) if !self.gave_up(instruction) => {
+                let value = self.unbox(operand, Kind::Int);
+                Some(self.emit_value(Op::IntInvert { value }))
+            }
+            _ => None,
+        };
+        let result = match result {
+            Some(result) => result,
+            None => self.invoke(helper, &[operand]).expect("a unary operator has a result"),
+        };
+        let operand = self.pop()?;
+        self.push(result);
+        self.release(operand);
+        Ok(())
+    }
+
+    /// Truth of a value as a `Bool` register.
+    pub(crate) fn truth(&mut self, operand: Value, instruction: &Instruction) -> Value {
+        match self.ty(operand) {
+            Type::Bool => return operand,
+            Type::I64 => {
+                let right = self.int(0);
+                return self.emit_value(Op::IntCompare { comparison: Comparison::NotEqual, left: operand, right });
+            }
+            Type::F64 => {
+                let right = self.emit_value(Op::FloatConstant { bits: 0 });
+                return self.emit_value(Op::FloatCompare { comparison: Comparison::NotEqual, left: operand, right });
+            }
+            _ => {}
+        }
+        if self.settings.speculate {
+            let seen = match &instruction.feedback {
+                _ if self.gave_up(instruction) => None,
+                Feedback::Seen(Seen::Int) => Some(Kind::Int),
+                Feedback::Seen(Seen::Bool) => Some(Kind::Bool),
+                Feedback::Seen(Seen::Str) => Some(Kind::Str),
+                Feedback::Seen(Seen::List) => Some(Kind::List),
+                _ => None,
+            };
+            match self.kind(operand).or(seen) {
+                Some(Kind::None) => return self.emit_value(Op::BoolConstant { value: false }),
+                Some(Kind::Bool) => return self.unbox(operand, Kind::Bool),
+                Some(Kind::Int) => {
+                    let operand = self.guard_kind(operand, Kind::Int);
+                    return self.invoke(Helper::BuiltinIsTrue, &[operand]).expect("truth is a result");
+                }
+                Some(Kind::Float) => {
+                    let left = self.unbox(operand, Kind::Float);
+                    let right = self.emit_value(Op::FloatConstant { bits: 0 });
+                    return self.emit_value(Op::FloatCompare { comparison: Comparison::NotEqual, left, right });
+                }
+                Some(Kind::List) => {
+                    let list = self.guard_kind(operand, Kind::List);
+                    let left = self.emit_value(Op::ListLength { list });
+                    let right = self.int(0);
+                    return self.emit_value(Op::IntCompare { comparison: Comparison::NotEqual, left, right });
+                }
+                Some(Kind::Tuple) => {
+                    let tuple = self.guard_kind(operand, Kind::Tuple);
+                    let left = self.emit_value(Op::TupleLength { tuple });
+                    let right = self.int(0);
+                    return self.emit_value(Op::IntCompare { comparison: Comparison::NotEqual, left, right });
+                }
+                Some(kind @ (Kind::Str | Kind::Dict | Kind::Set)) => {
+                    let operand = self.guard_kind(operand, kind);
+                    return self.invoke(Helper::BuiltinIsTrue, &[operand]).expect("truth is a result");
+                }
+                _ => {}
+            }
+            if instruction.feedback == Feedback::Seen(Seen::None) && !self.gave_up(instruction) {
+                let condition = self.emit_value(Op::IsNone { value: operand });
+                let state = self.before();
+                self.emit(Op::GuardTrue { condition, state });
+                return self.emit_value(Op::BoolConstant { value: false });
+            }
+        }
+        self.invoke(Helper::IsTrue, &[operand]).expect("truth is a result")
+    }
+}

@@ -1,0 +1,139 @@
+//! The abstract state of the interpreter while bytecode is translated: which SSA value stands in which slot.
+
+use coluber_bytecode::ObjectId;
+use coluber_ir::{Resume, SlotValue, Value};
+
+/// One local or stack slot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Slot {
+    /// Unbound, or NULL.
+    Null,
+    /// A value, boxed or not.
+    Value(Value),
+    /// An index kept as a tagged integer (`I64`).
+    TaggedInt(Value),
+    /// A range iterator in registers.
+    Range {
+        /// The iterator object.
+        object: Value,
+        /// Next value (`I64`).
+        start: Value,
+        /// Values left (`I64`).
+        length: Value,
+        /// Distance between values (`I64`).
+        step: Value,
+    },
+    /// A list or tuple iterator with its index in a register.
+    Sequence {
+        /// The iterator object.
+        object: Value,
+        /// Next index (`I64`).
+        index: Value,
+    },
+}
+
+impl Slot {
+    /// Calls `f` with each value in it.
+    pub fn for_each(&self, mut f: impl FnMut(Value)) {
+        let mut copy = *self;
+        copy.for_each_mut(|value| f(*value));
+    }
+
+    /// The same, to be replaced.
+    pub fn for_each_mut(&mut self, mut f: impl FnMut(&mut Value)) {
+        match self {
+            Slot::Null => {}
+            Slot::Value(value) | Slot::TaggedInt(value) => f(value),
+            Slot::Range { object, start, length, step } => {
+                f(object);
+                f(start);
+                f(length);
+                f(step);
+            }
+            Slot::Sequence { object, index } => {
+                f(object);
+                f(index);
+            }
+        }
+    }
+
+    /// The form that frame states use.
+    pub fn to_state(self) -> SlotValue {
+        match self {
+            Slot::Null => SlotValue::Null,
+            Slot::Value(value) => SlotValue::Value(value),
+            Slot::TaggedInt(value) => SlotValue::TaggedInt(value),
+            Slot::Range { object, start, length, .. } => SlotValue::RangeIterator { object, start, length },
+            Slot::Sequence { object, index } => SlotValue::SequenceIterator { object, index },
+        }
+    }
+}
+
+/// One activation: the unit's own code or an inlined callee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activation {
+    /// Index of the code in the snapshot.
+    pub code: usize,
+    /// The function object of an inlined activation.
+    pub function: Option<ObjectId>,
+    /// Locals.
+    pub locals: Vec<Slot>,
+    /// Operand stack.
+    pub stack: Vec<Slot>,
+    /// How it goes on when the activation above it returns; set while there is one.
+    pub waiting: Option<Resume>,
+}
+
+impl Activation {
+    /// All slots.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.locals.iter().chain(&self.stack)
+    }
+
+    /// All slots, to be changed.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.locals.iter_mut().chain(&mut self.stack)
+    }
+}
+
+/// All activations, outermost first; the last one is executing.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct State {
+    /// The activations.
+    pub frames: Vec<Activation>,
+    /// Whether Python code may have run since invariants were last known to hold.
+    pub unchecked: bool,
+}
+
+impl State {
+    /// The executing activation.
+    pub fn top(&self) -> &Activation {
+        self.frames.last().expect("there is always an activation")
+    }
+
+    /// The executing activation, to be changed.
+    pub fn top_mut(&mut self) -> &mut Activation {
+        self.frames.last_mut().expect("there is always an activation")
+    }
+
+    /// All slots of all activations.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.frames.iter().flat_map(Activation::slots)
+    }
+
+    /// All slots of all activations, to be changed.
+    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.frames.iter_mut().flat_map(Activation::slots_mut)
+    }
+
+    /// Replaces a value everywhere.
+    pub fn replace(&mut self, old: Value, new: Value) {
+        for slot in self.slots_mut() {
+            slot.for_each_mut(|value| {
+                if *value == old {
+                    *value = new;
+                }
+            });
+        }
+    }
+}

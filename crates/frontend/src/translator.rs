@@ -1,0 +1,1131 @@
+//! The translator's frame: blocks and edges, joins and loop headers, frame states, references.
+
+use crate::graph::Graph;
+use crate::state::{Activation, Slot, State};
+use crate::{Bailout, BailoutReason, Settings};
+use coluber_bytecode::{Code, Entry, Instruction, Kind, LiveType, ObjectId, Offset, Op as Bytecode, Snapshot};
+use coluber_ir::{Block, BlockCall, FrameState, FrameStateId, Function, Helper, Op, Resume, Type, Value};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// Place of a loop-header slot, stable over attempts: inline path, node, activation, slot.
+type Place = (Vec<u32>, usize, usize, usize);
+
+/// Types of loop-header slots that turned out weaker than those of the entry.
+#[derive(Default)]
+pub(crate) struct Assumptions {
+    types: HashMap<Place, Type>,
+}
+
+/// An edge whose target has not been started: an open block and the state at its end.
+pub(crate) struct Edge {
+    pub block: Block,
+    pub state: State,
+}
+
+/// A started loop header.
+struct Header {
+    block: Block,
+    state: State,
+    /// (activation, slot) of each object or register parameter, in order.
+    parameters: Vec<Parameter>,
+}
+
+/// What a loop-header parameter stands for.
+#[derive(Clone, Copy, Debug)]
+struct Parameter {
+    frame: usize,
+    slot: usize,
+    part: Part,
+    ty: Type,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    /// The slot's value.
+    Value,
+    /// Its tagged integer.
+    Tagged,
+    /// `start` of a range iterator.
+    Start,
+    /// `length` of a range iterator.
+    Length,
+    /// `index` of a sequence iterator.
+    Index,
+}
+
+/// Translation of one graph: the unit's own or an inlined callee's.
+pub(crate) struct Run {
+    pub graph: Rc<Graph>,
+    pub code: usize,
+    pub node: usize,
+    pending: Vec<Vec<Edge>>,
+    headers: Vec<Option<Header>>,
+    /// Edges to the continuation behind an inlined call, the result pushed.
+    pub returns: Vec<Edge>,
+}
+
+/// Translates one unit.
+pub(crate) struct Translator<'a> {
+    pub snapshot: &'a Snapshot,
+    pub settings: &'a Settings,
+    assumptions: &'a mut Assumptions,
+    retry: bool,
+    pub function: Function,
+    states: HashMap<FrameState, FrameStateId>,
+    /// Where instructions are appended; `None` behind a terminator.
+    pub block: Option<Block>,
+    pub state: State,
+    /// The state at the start of the present instruction.
+    before: State,
+    before_resume: Resume,
+    before_id: Option<FrameStateId>,
+    after_resume: Resume,
+    pub source: (u32, u32),
+    pub runs: Vec<Run>,
+    pub path: Vec<u32>,
+    pub continuations: Vec<crate::calls::Continuation>,
+    translated: usize,
+    numeric: std::cell::RefCell<HashMap<usize, Rc<Vec<bool>>>>,
+    /// Offsets the unit may not compile because only the interpreter unwinds them right (see `Entry::Loop`).
+    loop_handler: Option<Offset>,
+}
+
+impl<'a> Translator<'a> {
+    pub fn new(snapshot: &'a Snapshot, settings: &'a Settings, assumptions: &'a mut Assumptions) -> Self {
+        let nowhere = Resume::At { start: 0, offset: 0 };
+        Translator {
+            snapshot,
+            settings,
+            assumptions,
+            retry: false,
+            function: Function::new(snapshot.name.clone(), snapshot.objects.clone()),
+            states: HashMap::new(),
+            block: None,
+            state: State::default(),
+            before: State::default(),
+            before_resume: nowhere,
+            before_id: None,
+            after_resume: nowhere,
+            source: (0, 0),
+            runs: Vec::new(),
+            path: Vec::new(),
+            continuations: Vec::new(),
+            translated: 0,
+            numeric: std::cell::RefCell::default(),
+            loop_handler: None,
+        }
+    }
+
+    /// Translates; `None` if an assumption had to be weakened.
+    pub fn run(mut self) -> Result<Option<Function>, Bailout> {
+        let snapshot = self.snapshot;
+        let code = &snapshot.codes[0];
+        if code.flags.is_generator {
+            return Err(Bailout::new(BailoutReason::Generator, 0));
+        }
+        let start = match snapshot.entry {
+            Entry::Function => 0,
+            Entry::Loop { header, .. } => header,
+        };
+        let entry = code.index_of(start).ok_or_else(|| Bailout::new(BailoutReason::Entry, start))?;
+        let graph = Graph::build(code, entry, self.settings.peel)
+            .ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, start))?;
+        let block = self.function.add_block();
+        self.block = Some(block);
+        self.enter(code, start)?;
+        let edge = Edge { block: self.block.take().expect("the entry block is open"), state: self.state.clone() };
+        self.translate_graph(Rc::new(graph), 0, edge)?;
+        if self.retry {
+            return Ok(None);
+        }
+        self.function.layout.retain({
+            let blocks = &self.function.blocks;
+            |block| !blocks[*block].insts.is_empty()
+        });
+        Ok(Some(self.function))
+    }
+
+    /// Takes over what the frame holds.
+    fn enter(&mut self, code: &Code, start: Offset) -> Result<(), Bailout> {
+        let slots = code.slot_count as usize;
+        let mut activation =
+            Activation { code: 0, function: None, locals: vec![Slot::Null; slots], stack: Vec::new(), waiting: None };
+        self.source = (0, start);
+        match self.snapshot.entry {
+            Entry::Function => {
+                let arguments = code.argument_count
+                    + code.keyword_only_count
+                    + u32::from(code.flags.has_varargs)
+                    + u32::from(code.flags.has_varkeywords);
+                for slot in 0..arguments {
+                    let value = self.emit_value(Op::LoadArgument { slot });
+                    activation.locals[slot as usize] = Slot::Value(value);
+                }
+                self.state.frames.push(activation);
+                self.state.unchecked = false;
+            }
+            Entry::Loop { depth, .. } => {
+                self.loop_handler = self.back_edge_handler(code, start);
+                let mut tagged = vec![false; depth as usize];
+                if code.indexed_loops {
+                    for index in 1..depth as usize {
+                        let below = self.snapshot.live.get(slots + index - 1);
+                        if matches!(below, Some(LiveType::Kind(Kind::List | Kind::Tuple)))
+                            && self.snapshot.live.get(slots + index) == Some(&LiveType::TaggedInt)
+                        {
+                            tagged[index] = true;
+                            self.emit(Op::GuardStackTag { index: index as u32 });
+                        }
+                    }
+                }
+                for slot in 0..slots {
+                    let value = self.emit_value(Op::LoadLocal { slot: slot as u32 });
+                    activation.locals[slot] = Slot::Value(value);
+                }
+                for index in 0..depth {
+                    activation.stack.push(if tagged[index as usize] {
+                        Slot::TaggedInt(self.emit_value(Op::LoadStackInt { index }))
+                    } else {
+                        Slot::Value(self.emit_value(Op::LoadStack { index }))
+                    });
+                }
+                self.state.frames.push(activation);
+                self.state.unchecked = true;
+                self.begin(self.resume_at(code, start), self.resume_at(code, start));
+                for slot in 0..slots + depth as usize {
+                    self.refine_live(slot)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Handler that covers the back-edges to a loop header, if any: see `Entry::Loop` in the architecture: a loop unit
+    /// may raise only where the interpreter, which looks a handler up at the back-edge, finds none by mistake.
+    fn back_edge_handler(&self, code: &Code, header: Offset) -> Option<Offset> {
+        code.instructions
+            .iter()
+            .filter(|instruction| matches!(instruction.op, Bytecode::JumpBackward { target, .. } if target == header))
+            .find_map(|instruction| code.handler_at(instruction.offset).map(|range| range.handler))
+    }
+
+    /// Establishes by guards what the snapshot saw in a slot of the running loop.
+    fn refine_live(&mut self, slot: usize) -> Result<(), Bailout> {
+        let live = self.snapshot.live.get(slot).copied().unwrap_or(LiveType::Unknown);
+        let locals = self.state.top().locals.len();
+        let current =
+            if slot < locals { self.state.top().locals[slot] } else { self.state.top().stack[slot - locals] };
+        let Slot::Value(value) = current else { return Ok(()) };
+        if live == LiveType::Unbound {
+            let condition = self.emit_value(Op::IsNull { value });
+            let state = self.before();
+            self.emit(Op::GuardTrue { condition, state });
+            self.set_slot(slot, Slot::Null);
+            return Ok(());
+        }
+        let state = self.before();
+        let bound = self.emit_value(Op::GuardBound { value, state });
+        self.replace(value, bound);
+        if let LiveType::Kind(kind) = live
+            && self.settings.speculate
+        {
+            let refined = self.guard_kind(bound, kind);
+            if slot < locals && matches!(kind, Kind::Int | Kind::Float) {
+                let raw = self.unbox(refined, kind);
+                self.set_slot(slot, Slot::Value(raw));
+                self.begin_same();
+                self.release(refined);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_slot(&mut self, slot: usize, value: Slot) {
+        for state in [&mut self.state, &mut self.before] {
+            let top = state.top_mut();
+            let locals = top.locals.len();
+            if slot < locals {
+                top.locals[slot] = value;
+            } else {
+                top.stack[slot - locals] = value;
+            }
+        }
+        self.before_id = None;
+    }
+
+    // ---- graphs
+
+    /// Translates a graph from an edge that enters it.
+    pub fn translate_graph(&mut self, graph: Rc<Graph>, code: usize, entry: Edge) -> Result<Vec<Edge>, Bailout> {
+        let count = graph.nodes.len();
+        let mut pending: Vec<Vec<Edge>> = (0..count).map(|_| Vec::new()).collect();
+        pending[0].push(entry);
+        let headers = (0..count).map(|_| None).collect();
+        self.runs.push(Run { graph: graph.clone(), code, node: 0, pending, headers, returns: Vec::new() });
+        for node in 0..count {
+            self.run_mut().node = node;
+            if !self.start_node(node)? {
+                continue;
+            }
+            let block = &graph.blocks[graph.nodes[node].block];
+            let (first, end) = (block.first, block.end);
+            self.translated += end - first;
+            if self.translated > self.settings.max_instructions {
+                return Err(Bailout::new(BailoutReason::TooLarge, self.source.1));
+            }
+            for index in first..end {
+                self.translate_instruction(code, index)?;
+                if self.block.is_none() {
+                    break;
+                }
+            }
+            if self.block.is_some() {
+                // Fell through to the next block.
+                self.edge(0)?;
+            }
+        }
+        let run = self.runs.pop().expect("pushed above");
+        Ok(run.returns)
+    }
+
+    pub fn run_mut(&mut self) -> &mut Run {
+        self.runs.last_mut().expect("a graph is being translated")
+    }
+
+    /// Code of the executing activation.
+    pub fn code(&self) -> &'a Code {
+        &self.snapshot.codes[self.state.top().code]
+    }
+
+    fn start_node(&mut self, node: usize) -> Result<bool, Bailout> {
+        let edges = std::mem::take(&mut self.run_mut().pending[node]);
+        if edges.is_empty() {
+            return Ok(false);
+        }
+        let graph = self.run_mut().graph.clone();
+        let first = graph.blocks[graph.nodes[node].block].first;
+        let code = &self.snapshot.codes[self.run_mut().code];
+        let start = code.instructions[first].start;
+        let resume = self.resume_at(code, start);
+        self.merge(edges, resume)?;
+        // A loop over a builtin iterator keeps its position in registers from here on.
+        if let Bytecode::ForIter { .. } = code.instructions[first].op {
+            self.begin(resume, resume);
+            self.source = (self.state.top().code as u32, start);
+            self.open_iterator(&code.instructions[first])?;
+        }
+        if let Some(assigned) = &graph.nodes[node].assigned {
+            self.begin_header(node, assigned, resume, code, first)?;
+        }
+        Ok(true)
+    }
+
+    /// Adds an edge from the present block to successor number `index` of the present node; ends the block.
+    pub fn edge(&mut self, index: usize) -> Result<(), Bailout> {
+        let run = self.runs.last_mut().expect("a graph is being translated");
+        let Some(&target) = run.graph.nodes[run.node].successors.get(index) else {
+            return Err(Bailout::new(BailoutReason::Malformed("jump out of the code"), self.source.1));
+        };
+        if run.headers[target].is_some() {
+            return self.back_edge(target);
+        }
+        let block = self.block.take().expect("an edge leaves an open block");
+        let state = self.state.clone();
+        self.run_mut().pending[target].push(Edge { block, state });
+        Ok(())
+    }
+
+    /// Joins edges into one open block with one state.
+    pub fn merge(&mut self, mut edges: Vec<Edge>, resume: Resume) -> Result<(), Bailout> {
+        if edges.len() == 1 {
+            let edge = edges.pop().expect("one edge");
+            self.block = Some(edge.block);
+            self.state = edge.state;
+            return Ok(());
+        }
+        let mut merged = edges[0].state.clone();
+        merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
+        let mut parameters = Vec::new();
+        for frame in 0..merged.frames.len() {
+            let locals = merged.frames[frame].locals.len();
+            for slot in 0..locals + merged.frames[frame].stack.len() {
+                let candidates: Vec<Slot> = edges
+                    .iter()
+                    .map(|edge| {
+                        slot_of(&edge.state, frame, slot)
+                            .ok_or_else(|| Bailout::new(BailoutReason::Malformed("stack depth"), self.source.1))
+                    })
+                    .collect::<Result<_, _>>()?;
+                if candidates.iter().all(|candidate| *candidate == candidates[0]) {
+                    continue;
+                }
+                let target = self.merge_slots(&candidates, frame, slot, &mut parameters)?;
+                set_slot_of(&mut merged, frame, slot, target);
+            }
+        }
+        let join = self.function.add_block();
+        for edge in edges {
+            self.block = Some(edge.block);
+            self.state = edge.state;
+            self.begin(resume, resume);
+            let arguments = self.edge_arguments(&parameters, &merged)?;
+            self.emit(Op::Jump { target: BlockCall { block: join, arguments } });
+        }
+        for parameter in &parameters {
+            let value = self.function.add_parameter(join, parameter.ty);
+            set_part(&mut merged, parameter, value);
+        }
+        self.block = Some(join);
+        self.state = merged;
+        Ok(())
+    }
+
+    /// Decides what a slot with different contents on several edges becomes.
+    fn merge_slots(
+        &mut self,
+        candidates: &[Slot],
+        frame: usize,
+        slot: usize,
+        parameters: &mut Vec<Parameter>,
+    ) -> Result<Slot, Bailout> {
+        let first = candidates[0];
+        match first {
+            Slot::Null | Slot::Value(_) => {
+                let mut ty: Option<Type> = None;
+                let mut roots = HashSet::new();
+                for candidate in candidates {
+                    let next = match candidate {
+                        Slot::Null => {
+                            roots.insert(None);
+                            Type::Nullable
+                        }
+                        Slot::Value(value) => {
+                            roots.insert(Some(self.function.root(*value)));
+                            self.function.ty(*value)
+                        }
+                        _ => return Err(self.malformed("iterator joined with a value")),
+                    };
+                    ty = Some(match ty {
+                        None => next,
+                        // NULL joins with anything without losing what it is.
+                        Some(Type::Nullable) if candidates[0] == Slot::Null => next.boxed().or_null(),
+                        Some(ty) if *candidate == Slot::Null => ty.boxed().or_null(),
+                        Some(ty) => ty.join(next),
+                    });
+                }
+                if roots.len() == 1
+                    && let Some(Some(root)) = roots.into_iter().next()
+                {
+                    return Ok(Slot::Value(root));
+                }
+                let mut ty = ty.expect("a join has edges");
+                if let Type::Constant(_, kind) = ty {
+                    ty = kind.map_or(Type::Object, Type::Exact);
+                }
+                parameters.push(Parameter { frame, slot, part: Part::Value, ty });
+                Ok(Slot::Null)
+            }
+            Slot::TaggedInt(_) => {
+                if !candidates.iter().all(|candidate| matches!(candidate, Slot::TaggedInt(_))) {
+                    return Err(self.malformed("tagged integer joined with a value"));
+                }
+                parameters.push(Parameter { frame, slot, part: Part::Tagged, ty: Type::I64 });
+                Ok(first)
+            }
+            Slot::Range { object, start, length, .. } => {
+                let mut parts = (false, false);
+                for candidate in candidates {
+                    match candidate {
+                        Slot::Range { object: other, start: s, length: l, .. } if *other == object => {
+                            parts.0 |= *s != start;
+                            parts.1 |= *l != length;
+                        }
+                        _ => return Err(self.malformed("different iterators joined")),
+                    }
+                }
+                if parts.0 {
+                    parameters.push(Parameter { frame, slot, part: Part::Start, ty: Type::I64 });
+                }
+                if parts.1 {
+                    parameters.push(Parameter { frame, slot, part: Part::Length, ty: Type::I64 });
+                }
+                Ok(first)
+            }
+            Slot::Sequence { object, .. } => {
+                for candidate in candidates {
+                    if !matches!(candidate, Slot::Sequence { object: other, .. } if *other == object) {
+                        return Err(self.malformed("different iterators joined"));
+                    }
+                }
+                parameters.push(Parameter { frame, slot, part: Part::Index, ty: Type::I64 });
+                Ok(first)
+            }
+        }
+    }
+
+    pub fn malformed(&self, what: &'static str) -> Bailout {
+        Bailout::new(BailoutReason::Malformed(what), self.source.1)
+    }
+
+    /// Values of the parameters on the present edge. Each object parameter gets a reference of its own: the one the
+    /// slot had, or a new one if another slot of the target needs it too.
+    fn edge_arguments(&mut self, parameters: &[Parameter], target: &State) -> Result<Vec<Value>, Bailout> {
+        // References that stay where they are: slots that are no parameters.
+        let mut taken: HashSet<Value> = HashSet::new();
+        let parameter_slots: HashSet<(usize, usize)> = parameters
+            .iter()
+            .filter(|parameter| parameter.part == Part::Value)
+            .map(|parameter| (parameter.frame, parameter.slot))
+            .collect();
+        for (frame, activation) in target.frames.iter().enumerate() {
+            for (slot, content) in activation.slots().enumerate() {
+                if !parameter_slots.contains(&(frame, slot)) {
+                    content.for_each(|value| {
+                        taken.insert(self.function.root(value));
+                    });
+                }
+            }
+        }
+        let mut arguments = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            let content = slot_of(&self.state, parameter.frame, parameter.slot)
+                .ok_or_else(|| self.malformed("stack depth"))?;
+            let argument = match (parameter.part, content) {
+                (Part::Value, Slot::Null) => self.emit_value(Op::NullConstant {}),
+                (Part::Value, Slot::Value(value)) => {
+                    if parameter.ty.is_object() {
+                        let mut object = self.object(value);
+                        if !taken.insert(self.function.root(object)) || !self.needs_kill(object) {
+                            object = self.emit_value(Op::Dup { value: object });
+                        }
+                        object
+                    } else if self.function.ty(value) == parameter.ty {
+                        value
+                    } else {
+                        self.unboxed_constant(value, parameter.ty)
+                            .ok_or_else(|| self.malformed("representation at a join"))?
+                    }
+                }
+                (Part::Tagged, Slot::TaggedInt(value)) => value,
+                (Part::Start, Slot::Range { start, .. }) => start,
+                (Part::Length, Slot::Range { length, .. }) => length,
+                (Part::Index, Slot::Sequence { index, .. }) => index,
+                _ => return Err(self.malformed("slot form at a join")),
+            };
+            arguments.push(argument);
+        }
+        Ok(arguments)
+    }
+
+    /// A constant object as a register constant.
+    fn unboxed_constant(&mut self, value: Value, ty: Type) -> Option<Value> {
+        let Type::Constant(object, _) = self.function.ty(value) else { return None };
+        match (&self.snapshot.objects.get(object).value, ty) {
+            (coluber_bytecode::ObjectValue::Int(int), Type::I64) => {
+                let value = *int;
+                Some(self.emit_value(Op::IntConstant { value }))
+            }
+            (coluber_bytecode::ObjectValue::Float(float), Type::F64) => {
+                let bits = float.to_bits();
+                Some(self.emit_value(Op::FloatConstant { bits }))
+            }
+            (coluber_bytecode::ObjectValue::Bool(value), Type::Bool) => {
+                let value = *value;
+                Some(self.emit_value(Op::BoolConstant { value }))
+            }
+            _ => None,
+        }
+    }
+
+    fn place(&self, node: usize, frame: usize, slot: usize) -> Place {
+        (self.path.clone(), node, frame, slot)
+    }
+
+    /// Starts a loop header in front of the present (open) block.
+    fn begin_header(
+        &mut self,
+        node: usize,
+        assigned: &[bool],
+        resume: Resume,
+        code: &Code,
+        first: usize,
+    ) -> Result<(), Bailout> {
+        let mut parameters = Vec::new();
+        let mut target = self.state.clone();
+        let top = target.frames.len() - 1;
+        let loops_over_iterator = matches!(code.instructions[first].op, Bytecode::ForIter { .. });
+        for frame in 0..target.frames.len() {
+            let locals = target.frames[frame].locals.len();
+            let depth = target.frames[frame].stack.len();
+            for slot in 0..locals + depth {
+                let content = slot_of(&target, frame, slot).expect("slot exists");
+                let assumed = self.assumptions.types.get(&self.place(node, frame, slot)).copied();
+                match content {
+                    Slot::Null | Slot::Value(_) => {
+                        let is_assigned = frame == top && slot < locals && assigned[slot];
+                        if !is_assigned && assumed.is_none() {
+                            continue;
+                        }
+                        let mut ty = match content {
+                            Slot::Value(value) => self.header_type(value),
+                            _ => Type::Nullable,
+                        };
+                        if let Some(assumed) = assumed {
+                            ty = match content {
+                                Slot::Null => assumed.boxed().or_null(),
+                                _ => assumed,
+                            };
+                        }
+                        parameters.push(Parameter { frame, slot, part: Part::Value, ty });
+                    }
+                    Slot::TaggedInt(_) if frame == top && slot + 1 == locals + depth && loops_over_iterator => {
+                        parameters.push(Parameter { frame, slot, part: Part::Tagged, ty: Type::I64 });
+                    }
+                    Slot::Range { .. } if frame == top && loops_over_iterator && slot + 2 >= locals + depth => {
+                        parameters.push(Parameter { frame, slot, part: Part::Start, ty: Type::I64 });
+                        parameters.push(Parameter { frame, slot, part: Part::Length, ty: Type::I64 });
+                    }
+                    Slot::Sequence { .. } if frame == top && loops_over_iterator && slot + 2 >= locals + depth => {
+                        parameters.push(Parameter { frame, slot, part: Part::Index, ty: Type::I64 });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.begin(resume, resume);
+        // Parameter slots hold nothing of their own while the edge's references are counted.
+        for parameter in parameters.iter().filter(|parameter| parameter.part == Part::Value) {
+            set_slot_of(&mut target, parameter.frame, parameter.slot, Slot::Null);
+        }
+        let arguments = self.edge_arguments(&parameters, &target)?;
+        let block = self.function.add_block();
+        self.emit(Op::Jump { target: BlockCall { block, arguments } });
+        for parameter in &parameters {
+            let value = self.function.add_parameter(block, parameter.ty);
+            set_part(&mut target, parameter, value);
+        }
+        target.unchecked = true;
+        self.block = Some(block);
+        self.state = target.clone();
+        let loop_state = self.frame_state(&target, resume);
+        self.function.blocks[block].loop_state = Some(loop_state);
+        self.run_mut().headers[node] = Some(Header { block, state: target, parameters });
+        Ok(())
+    }
+
+    /// Type a value has as a loop-header parameter: unboxed if it is a number nobody has seen as an object.
+    fn header_type(&self, value: Value) -> Type {
+        match self.function.ty(value) {
+            Type::Constant(object, kind) if self.settings.speculate => match self.snapshot.objects.get(object).value {
+                coluber_bytecode::ObjectValue::Int(_) => Type::I64,
+                coluber_bytecode::ObjectValue::Float(_) => Type::F64,
+                coluber_bytecode::ObjectValue::Bool(_) => Type::Bool,
+                _ => kind.map_or(Type::Object, Type::Exact),
+            },
+            Type::Constant(_, kind) => kind.map_or(Type::Object, Type::Exact),
+            ty => ty,
+        }
+    }
+
+    /// Ends the present block with a jump back to a started header.
+    fn back_edge(&mut self, node: usize) -> Result<(), Bailout> {
+        let run = self.run_mut();
+        let header = run.headers[node].take().expect("the header was started");
+        let result = self.close_loop(node, &header);
+        self.run_mut().headers[node] = Some(header);
+        result
+    }
+
+    fn close_loop(&mut self, node: usize, header: &Header) -> Result<(), Bailout> {
+        let mut weakened = false;
+        for frame in 0..header.state.frames.len() {
+            let slots = header.state.frames[frame].slots().count();
+            for slot in 0..slots {
+                let expected = slot_of(&header.state, frame, slot).expect("slot exists");
+                let found = slot_of(&self.state, frame, slot).ok_or_else(|| self.malformed("stack depth"))?;
+                let parameter = header
+                    .parameters
+                    .iter()
+                    .find(|parameter| parameter.frame == frame && parameter.slot == slot);
+                let wanted = match (parameter, expected, found) {
+                    (Some(parameter), _, _) if parameter.part == Part::Value => match found {
+                        Slot::Null => {
+                            if parameter.ty.is_nullable() {
+                                continue;
+                            }
+                            parameter.ty.boxed().or_null()
+                        }
+                        Slot::Value(value) => {
+                            let ty = self.header_type(value);
+                            let joined = match parameter.ty {
+                                // Entered unbound: what comes back decides what else it can be.
+                                Type::Nullable if slot_is_null_at_entry(header, frame, slot) => ty.or_null(),
+                                other => other.join(ty),
+                            };
+                            if joined == parameter.ty {
+                                continue;
+                            }
+                            joined
+                        }
+                        _ => return Err(self.malformed("iterator in a local")),
+                    },
+                    (Some(_), _, _) => continue,
+                    (None, expected, found) if expected == found => continue,
+                    (None, Slot::Value(old), Slot::Value(new)) => {
+                        if self.function.root(old) == self.function.root(new) {
+                            continue;
+                        }
+                        self.function.ty(old).join(self.header_type(new))
+                    }
+                    (None, Slot::Value(old), Slot::Null) => self.function.ty(old).boxed().or_null(),
+                    (None, Slot::Null, Slot::Value(new)) => self.function.ty(new).boxed().or_null(),
+                    _ => return Err(self.malformed("slot form at a back-edge")),
+                };
+                let wanted = match wanted {
+                    Type::Constant(_, kind) => kind.map_or(Type::Object, Type::Exact),
+                    other => other,
+                };
+                let place = self.place(node, frame, slot);
+                let weaker = match self.assumptions.types.get(&place) {
+                    Some(known) if *known == wanted => {
+                        // Assumed already, and still not enough: give up precision.
+                        if wanted.is_nullable() { Type::Nullable } else { Type::Object }
+                    }
+                    Some(known) => known.join(wanted),
+                    None => wanted,
+                };
+                self.assumptions.types.insert(place, weaker);
+                weakened = true;
+            }
+        }
+        if weakened {
+            self.retry = true;
+            self.emit(Op::Unreachable {});
+            return Ok(());
+        }
+        let mut target = header.state.clone();
+        for parameter in header.parameters.iter().filter(|parameter| parameter.part == Part::Value) {
+            set_slot_of(&mut target, parameter.frame, parameter.slot, Slot::Null);
+        }
+        let arguments = self.edge_arguments(&header.parameters, &target)?;
+        self.emit(Op::Jump { target: BlockCall { block: header.block, arguments } });
+        Ok(())
+    }
+
+    // ---- frame states
+
+    /// Where the interpreter resumes to execute the instruction at `start`.
+    pub fn resume_at(&self, code: &Code, start: Offset) -> Resume {
+        let offset = code.index_of(start).map_or(start, |index| code.instructions[index].offset);
+        Resume::At { start, offset }
+    }
+
+    /// Begins an instruction: `before` is what guards return to, `after` what its effects leave.
+    pub fn begin(&mut self, before: Resume, after: Resume) {
+        self.before = self.state.clone();
+        self.before_resume = before;
+        self.before_id = None;
+        self.after_resume = after;
+    }
+
+    /// Code units of the present instruction's opcode and of what is behind it.
+    pub fn offsets(&self) -> (Offset, Offset) {
+        let (Resume::At { offset, .. }, Resume::At { start, .. }) = (self.before_resume, self.after_resume) else {
+            unreachable!("instructions begin with plain resume points")
+        };
+        (offset, start)
+    }
+
+    /// Takes the present state as that of the present instruction's start; for changes nobody can see.
+    pub fn begin_same(&mut self) {
+        self.before = self.state.clone();
+        self.before_id = None;
+    }
+
+    /// The frame state at the start of the present instruction.
+    pub fn before(&mut self) -> FrameStateId {
+        if let Some(id) = self.before_id {
+            return id;
+        }
+        let before = std::mem::take(&mut self.before);
+        let id = self.frame_state(&before, self.before_resume);
+        self.before = before;
+        self.before_id = Some(id);
+        id
+    }
+
+    /// The state at the start of the present instruction without the operand-stack references to stolen values.
+    pub fn before_without(&mut self, stolen: &[Value]) -> FrameStateId {
+        if stolen.is_empty() {
+            return self.before();
+        }
+        let roots: Vec<Value> = stolen.iter().map(|value| self.function.root(*value)).collect();
+        let mut before = self.before.clone();
+        for slot in before.slots_mut() {
+            if let Slot::Value(value) = slot
+                && roots.contains(&self.function.root(*value))
+            {
+                *slot = Slot::Null;
+            }
+        }
+        self.frame_state(&before, self.before_resume)
+    }
+
+    /// From here on nothing is repeated: what dies on the way out sees the frame at its return instruction.
+    pub fn after_return(&mut self) {
+        self.after_resume = self.before_resume;
+    }
+
+    /// The frame state behind the present instruction, from the present slots.
+    pub fn after(&mut self) -> FrameStateId {
+        let state = std::mem::take(&mut self.state);
+        let id = self.frame_state(&state, self.after_resume);
+        self.state = state;
+        id
+    }
+
+    fn frame_state(&mut self, state: &State, resume: Resume) -> FrameStateId {
+        let mut caller = None;
+        let last = state.frames.len() - 1;
+        for (depth, activation) in state.frames.iter().enumerate() {
+            let frame = FrameState {
+                code: activation.code,
+                function: activation.function,
+                resume: if depth == last {
+                    resume
+                } else {
+                    activation.waiting.expect("an activation below another waits")
+                },
+                locals: activation.locals.iter().map(|slot| slot.to_state()).collect(),
+                stack: activation.stack.iter().map(|slot| slot.to_state()).collect(),
+                caller,
+            };
+            let id = match self.states.get(&frame) {
+                Some(id) => *id,
+                None => {
+                    let id = self.function.states.push(frame.clone());
+                    self.states.insert(frame, id);
+                    id
+                }
+            };
+            caller = Some(id);
+        }
+        caller.expect("there is an activation")
+    }
+
+    // ---- emission and references
+
+    pub fn emit(&mut self, op: Op) -> Option<Value> {
+        let block = self.block.expect("instructions are emitted into an open block");
+        let effects = op.effects(&self.function);
+        let result = self.function.append(block, op, self.source);
+        if effects.runs_python {
+            self.state.unchecked = true;
+        }
+        if effects.terminator {
+            self.block = None;
+        }
+        result
+    }
+
+    pub fn emit_value(&mut self, op: Op) -> Value {
+        self.emit(op).expect("the op has a result")
+    }
+
+    /// Replaces a value in all slots (a refinement, or its box).
+    pub fn replace(&mut self, old: Value, new: Value) {
+        self.state.replace(old, new);
+        self.before.replace(old, new);
+        self.before_id = None;
+    }
+
+    /// Whether a slot still holds the value.
+    pub fn is_alive(&self, value: Value) -> bool {
+        let root = self.function.root(value);
+        let mut alive = false;
+        for slot in self.state.slots() {
+            slot.for_each(|other| alive |= self.function.root(other) == root);
+        }
+        alive
+    }
+
+    /// Whether compiled code may hold a reference for the value.
+    pub fn needs_kill(&self, value: Value) -> bool {
+        let root = self.function.root(value);
+        self.function.ty(root).is_object()
+            && !matches!(
+                self.function.def_op(root),
+                Some(Op::Constant { .. } | Op::NullConstant {} | Op::NoneConstant {} | Op::BoxBool { .. } | Op::LoadFunction {})
+            )
+    }
+
+    /// Drops a value that was taken out of its slot, if that was the last one.
+    pub fn release(&mut self, value: Value) {
+        if self.block.is_some() && self.needs_kill(value) && !self.is_alive(value) {
+            let state = self.after();
+            self.emit(Op::Kill { value, state });
+        }
+    }
+
+    /// Drops what a slot held.
+    pub fn release_slot(&mut self, slot: Slot) {
+        match slot {
+            Slot::Null | Slot::TaggedInt(_) => {}
+            Slot::Value(value) => self.release(value),
+            Slot::Range { object, .. } | Slot::Sequence { object, .. } => self.release(object),
+        }
+    }
+
+    /// The value as an object; boxed once, the box stands in its slots from then on.
+    pub fn object(&mut self, value: Value) -> Value {
+        let op = match self.function.ty(value) {
+            Type::I64 => Op::BoxInt { value },
+            Type::F64 => Op::BoxFloat { value },
+            Type::Bool => Op::BoxBool { value },
+            _ => return value,
+        };
+        let boxed = self.emit_value(op);
+        self.replace(value, boxed);
+        boxed
+    }
+
+    /// The value as an object with a reference to give away; it is in no slot any more, or duplicated.
+    pub fn steal(&mut self, value: Value) -> Value {
+        let object = self.object(value);
+        if self.needs_kill(object) && !self.is_alive(object) {
+            object
+        } else {
+            self.emit_value(Op::Dup { value: object })
+        }
+    }
+
+    pub fn constant(&mut self, object: ObjectId) -> Value {
+        self.emit_value(Op::Constant { object })
+    }
+
+    pub fn int(&mut self, value: i64) -> Value {
+        self.emit_value(Op::IntConstant { value })
+    }
+
+    /// Exits unless invariants still hold; needed before the unit relies on one.
+    pub fn rely_on_invariants(&mut self) {
+        if self.state.unchecked {
+            let state = self.before();
+            self.emit(Op::CheckInvariants { state });
+            self.state.unchecked = false;
+            self.before.unchecked = false;
+        }
+    }
+
+    /// Calls a helper. Object operands are boxed; stolen ones must have been taken out of their slots.
+    pub fn invoke(&mut self, helper: Helper, arguments: &[Value]) -> Option<Value> {
+        let mut operands = Vec::with_capacity(arguments.len());
+        let mut stolen = Vec::new();
+        for (index, &argument) in arguments.iter().enumerate() {
+            operands.push(if self.helper_takes_object(helper, index) { self.object(argument) } else { argument });
+        }
+        for (index, operand) in operands.iter_mut().enumerate() {
+            if helper.steals(index) {
+                let taken = self.steal(*operand);
+                if taken == *operand {
+                    stolen.push(taken);
+                }
+                *operand = taken;
+            }
+        }
+        let state = self.before_without(&stolen);
+        self.emit(Op::Invoke { helper, arguments: operands, state })
+    }
+
+    fn helper_takes_object(&self, helper: Helper, index: usize) -> bool {
+        use coluber_ir::helpers::HelperType as T;
+        let mut kinds = helper.arguments().iter().filter(|kind| !matches!(kind, T::frame | T::out));
+        match kinds.clone().next() {
+            Some(T::V | T::SV) => true,
+            _ => matches!(kinds.nth(index), Some(T::O | T::S | T::N)),
+        }
+    }
+
+    // ---- the operand stack
+
+    pub fn push(&mut self, value: Value) {
+        self.state.top_mut().stack.push(Slot::Value(value));
+    }
+
+    pub fn push_slot(&mut self, slot: Slot) {
+        self.state.top_mut().stack.push(slot);
+    }
+
+    pub fn pop_slot(&mut self) -> Result<Slot, Bailout> {
+        let malformed = self.malformed("operand stack is empty");
+        self.state.top_mut().stack.pop().ok_or(malformed)
+    }
+
+    pub fn pop(&mut self) -> Result<Value, Bailout> {
+        match self.pop_slot()? {
+            Slot::Value(value) => Ok(value),
+            _ => Err(self.malformed("a value was expected on the operand stack")),
+        }
+    }
+
+    /// Slot `depth` from the top (1 is the top).
+    pub fn peek_slot(&self, depth: u32) -> Result<Slot, Bailout> {
+        let stack = &self.state.top().stack;
+        stack.len().checked_sub(depth as usize).map(|index| stack[index]).ok_or_else(|| self.malformed("depth"))
+    }
+
+    pub fn peek(&self, depth: u32) -> Result<Value, Bailout> {
+        match self.peek_slot(depth)? {
+            Slot::Value(value) => Ok(value),
+            _ => Err(self.malformed("a value was expected on the operand stack")),
+        }
+    }
+
+    // ---- types
+
+    pub fn ty(&self, value: Value) -> Type {
+        self.function.ty(value)
+    }
+
+    /// The exact builtin type of a value, boxed or not.
+    pub fn kind(&self, value: Value) -> Option<Kind> {
+        let ty = self.ty(value);
+        if ty.is_nullable() { None } else { ty.boxed_kind() }
+    }
+
+    /// Makes sure that a value has this exact builtin type.
+    pub fn guard_kind(&mut self, value: Value, kind: Kind) -> Value {
+        if self.kind(value) == Some(kind) {
+            return value;
+        }
+        let value = self.object(value);
+        let state = self.before();
+        let refined = self.emit_value(Op::GuardKind { value, kind, state });
+        self.replace(value, refined);
+        refined
+    }
+
+    /// The register form of a value of this kind (Int, Float or Bool); guards if the kind is not known.
+    pub fn unbox(&mut self, value: Value, kind: Kind) -> Value {
+        match self.ty(value) {
+            Type::I64 | Type::F64 | Type::Bool => return value,
+            _ => {}
+        }
+        let wanted = match kind {
+            Kind::Int => Type::I64,
+            Kind::Float => Type::F64,
+            _ => Type::Bool,
+        };
+        if let Some(constant) = self.unboxed_constant(value, wanted) {
+            return constant;
+        }
+        let value = self.guard_kind(value, kind);
+        match self.function.def_op(self.function.root(value)) {
+            Some(Op::BoxInt { value } | Op::BoxFloat { value }) => return *value,
+            Some(Op::BoxBool { value }) => return *value,
+            _ => {}
+        }
+        let raw = match kind {
+            Kind::Int => {
+                let state = self.before();
+                self.emit_value(Op::UnboxInt { value, state })
+            }
+            Kind::Float => self.emit_value(Op::UnboxFloat { value }),
+            _ => return self.emit_value(Op::UnboxBool { value }),
+        };
+        self.forget_object(value, raw);
+        raw
+    }
+
+    /// Lets a register stand for an object from now on, if no instruction of the codes whose locals hold it can tell
+    /// whether it is the same object (see [`crate::locals`]).
+    fn forget_object(&mut self, object: Value, raw: Value) {
+        let root = self.function.root(object);
+        for frame in &self.state.frames {
+            let numeric = self.numeric_locals(frame.code);
+            for (local, slot) in frame.locals.iter().enumerate() {
+                let mut holds = false;
+                slot.for_each(|value| holds |= self.function.root(value) == root);
+                if holds && !numeric[local] {
+                    return;
+                }
+            }
+        }
+        let operands = self.before.top().stack.len();
+        for frame in 0..self.state.frames.len() {
+            let below_top = frame + 1 < self.state.frames.len();
+            let stack = &self.state.frames[frame].stack;
+            for (depth, slot) in stack.iter().enumerate() {
+                let mut holds = false;
+                slot.for_each(|value| holds |= self.function.root(value) == root);
+                // Operands of the present instruction are consumed by it; other stack slots may be anything.
+                if holds && (below_top || depth + 2 < operands) {
+                    return;
+                }
+            }
+        }
+        self.replace(object, raw);
+        self.before_id = None;
+        self.release(object);
+    }
+
+    fn numeric_locals(&self, code: usize) -> Rc<Vec<bool>> {
+        self.numeric
+            .borrow_mut()
+            .entry(code)
+            .or_insert_with(|| Rc::new(crate::locals::numeric_locals(&self.snapshot.codes[code])))
+            .clone()
+    }
+
+    /// Whether speculation at the present instruction failed too often in an earlier version of the unit.
+    pub fn gave_up(&self, instruction: &Instruction) -> bool {
+        let code = self.state.top().code;
+        self.snapshot
+            .exits
+            .iter()
+            .any(|exit| exit.code == code && exit.offset == instruction.start && exit.count >= 20)
+    }
+
+    /// Whether an instruction may be compiled where it is: a loop unit must not raise where no handler applies while
+    /// one covers its back-edge, because the interpreter would look there.
+    pub fn may_raise_here(&self, offset: Offset) -> bool {
+        self.loop_handler.is_none() || self.snapshot.codes[0].handler_at(offset).is_some()
+    }
+}
+
+fn slot_is_null_at_entry(header: &Header, frame: usize, slot: usize) -> bool {
+    header
+        .parameters
+        .iter()
+        .any(|parameter| parameter.frame == frame && parameter.slot == slot && parameter.ty == Type::Nullable)
+}
+
+fn slot_of(state: &State, frame: usize, slot: usize) -> Option<Slot> {
+    let activation = state.frames.get(frame)?;
+    let locals = activation.locals.len();
+    if slot < locals { Some(activation.locals[slot]) } else { activation.stack.get(slot - locals).copied() }
+}
+
+fn set_slot_of(state: &mut State, frame: usize, slot: usize, content: Slot) {
+    let activation = &mut state.frames[frame];
+    let locals = activation.locals.len();
+    if slot < locals {
+        activation.locals[slot] = content;
+    } else {
+        activation.stack[slot - locals] = content;
+    }
+}
+
+fn set_part(state: &mut State, parameter: &Parameter, value: Value) {
+    let old = slot_of(state, parameter.frame, parameter.slot).expect("slot exists");
+    let new = match (parameter.part, old) {
+        (Part::Value, _) => Slot::Value(value),
+        (Part::Tagged, _) => Slot::TaggedInt(value),
+        (Part::Start, Slot::Range { object, length, step, .. }) => Slot::Range { object, start: value, length, step },
+        (Part::Length, Slot::Range { object, start, step, .. }) => Slot::Range { object, start, length: value, step },
+        (Part::Index, Slot::Sequence { object, .. }) => Slot::Sequence { object, index: value },
+        (part, old) => unreachable!("{part:?} of {old:?}"),
+    };
+    set_slot_of(state, parameter.frame, parameter.slot, new);
+}

@@ -1,0 +1,491 @@
+//! The operations: **the** table.
+//!
+//! Each variant is declared once. `#[derive(OpTable)]` reads the `#[op(...)]` attribute:
+//!
+//! * `result = T`: type of the result: a [`Type`] without payload (`Object`, `Nullable`, `I64`, `F64`, `Bool`),
+//!   `Exact(Kind)`, `of(field)` (the operand's type), or `custom` (computed in [`Op::custom_result_type`]); absent: none;
+//! * `refs = owned | borrowed | none`: whether a result object is owned by the compiled code; required with an object
+//!   result. `alias(field)`: the result is the operand itself, refined;
+//! * `steals(field, ...)`: operands whose reference the op consumes;
+//! * `pure`: no effect at all; else any of `reads(Memory...)`, `writes(Memory...)`, `exits` (may leave compiled code by
+//!   its `state`), `raises` (may raise; the exception leaves by its `state`), `runs_python`, `terminator`;
+//! * an op without any of these is assumed to do everything;
+//! * `takes(field: T, ...)`: what the operands must be, a [`Takes`]; `takes(T)` for all of them; an operand that is not
+//!   mentioned is an object, not NULL. `custom_takes`: as the helper says;
+//! * `phase = P`: the only [`Phase`](crate::function::Phase) the op may occur in; `entry`: only in the entry block.
+//!
+//! An immediate that has a text form of its own says so: `#[op(text = Newtype)]`, see [`crate::fields`].
+//!
+//! Fields of type [`Value`] and `Vec<Value>` are operands, [`FrameStateId`] is the state, [`BlockCall`]s are targets,
+//! all others are immediates.
+
+use crate::{BlockCall, FrameStateId, Function, Helper, Type, Value};
+use coluber_bytecode::{Comparison, Kind, ObjectId};
+use coluber_ir_derive::{Immediate, OpTable};
+
+/// Parts of memory that ops read and write, for dependence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Classes of objects, type versions, shared-keys versions, the "valid" byte of inline values.
+    Shape = 1,
+    /// Values of instance attributes in inline values and slots.
+    Fields = 2,
+    /// Lengths of lists and their item arrays.
+    Lists = 4,
+    /// Cells of closures.
+    Cells = 8,
+    /// State of iterators.
+    Iterators = 16,
+    /// Everything else: dicts, sets, bytearrays, objects of C extensions.
+    Other = 32,
+}
+
+/// What an op does besides computing its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Effects {
+    /// Set of [`Memory`] it reads.
+    pub reads: u8,
+    /// Set of [`Memory`] it writes.
+    pub writes: u8,
+    /// May leave compiled code through its state.
+    pub exits: bool,
+    /// May raise a Python exception.
+    pub raises: bool,
+    /// May run arbitrary Python code.
+    pub runs_python: bool,
+    /// Ends a block.
+    pub terminator: bool,
+}
+
+impl Effects {
+    /// The worst case.
+    pub const ANY: Effects =
+        Effects { reads: 63, writes: 63, exits: true, raises: true, runs_python: true, terminator: false };
+
+    /// Nothing but the result.
+    pub const PURE: Effects =
+        Effects { reads: 0, writes: 0, exits: false, raises: false, runs_python: false, terminator: false };
+
+    /// Whether an unused result makes the op superfluous.
+    pub fn is_removable(self) -> bool {
+        self.writes == 0 && !self.exits && !self.raises && !self.runs_python && !self.terminator
+    }
+}
+
+/// Reference contract of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refs {
+    /// No object, or no result.
+    None,
+    /// The compiled code gets a reference.
+    Owned,
+    /// Somebody else holds the object.
+    Borrowed,
+    /// The result is the operand itself.
+    Alias(Value),
+}
+
+/// What an operand must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// A Python object.
+    Object,
+    /// A Python object or NULL.
+    Nullable,
+    /// An object known to be of the kind.
+    Exact(Kind),
+    /// An integer in a register.
+    I64,
+    /// A float in a register.
+    F64,
+    /// A truth value in a register.
+    Bool,
+    /// Anything.
+    Any,
+}
+
+impl Takes {
+    /// Whether a value of this type will do.
+    pub fn accepts(self, ty: Type) -> bool {
+        match self {
+            Takes::Object => ty.is_object() && !ty.is_nullable(),
+            Takes::Nullable => ty.is_object(),
+            Takes::Exact(kind) => ty.kind() == Some(kind),
+            Takes::I64 => ty == Type::I64,
+            Takes::F64 => ty == Type::F64,
+            Takes::Bool => ty == Type::Bool,
+            Takes::Any => true,
+        }
+    }
+}
+
+/// What an integer operation does when the result does not fit 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum Overflow {
+    /// Exits.
+    Checked,
+    /// Cannot happen: range analysis proved it.
+    Impossible,
+}
+
+/// Field of an iterator object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum IteratorField {
+    /// Next value of a range iterator.
+    RangeStart,
+    /// Step of a range iterator.
+    RangeStep,
+    /// Values left in a range iterator.
+    RangeLength,
+    /// Next index of a list or tuple iterator.
+    SequenceIndex,
+}
+
+/// An operation.
+// Fields, and ops that say all in their name, need no words of their own.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, PartialEq, OpTable)]
+pub enum Op {
+    // ---- constants
+    /// The object itself.
+    #[op(result = custom, refs = borrowed, pure)]
+    Constant { object: ObjectId },
+    /// NULL: an unbound local, a missing self.
+    #[op(result = Nullable, refs = borrowed, pure)]
+    NullConstant {},
+    /// None.
+    #[op(result = Exact(None), refs = borrowed, pure)]
+    NoneConstant {},
+    /// An unboxed integer.
+    #[op(result = I64, pure)]
+    IntConstant { value: i64 },
+    /// An unboxed float, by its bits.
+    #[op(result = F64, pure)]
+    FloatConstant {
+        #[op(text = FloatBits)]
+        bits: u64,
+    },
+    /// A truth value.
+    #[op(result = Bool, pure)]
+    BoolConstant { value: bool },
+
+    // ---- entry: takes over what the interpreter's frame holds. Only in the entry block.
+    /// The local in `slot`; its reference moves from the frame to the value. NULL if unbound.
+    #[op(entry, result = Nullable, refs = owned, reads(Other))]
+    LoadLocal { slot: u32 },
+    /// The same for a local that is known to be bound.
+    #[op(entry, result = Object, refs = owned, reads(Other))]
+    LoadArgument { slot: u32 },
+    /// The operand stack slot `index` (from the bottom) of the frame a loop is entered from. NULL possible.
+    #[op(entry, result = Nullable, refs = owned, reads(Other))]
+    LoadStack { index: u32 },
+    /// The tagged integer in operand stack slot `index`.
+    #[op(entry, result = I64, reads(Other))]
+    LoadStackInt { index: u32 },
+    /// Goes back to the interpreter, nothing changed, unless operand stack slot `index` holds a tagged integer. In
+    /// front of all other instructions.
+    #[op(entry, reads(Other), writes(Other))]
+    GuardStackTag { index: u32 },
+    /// The function object the frame runs.
+    #[op(result = Object, refs = borrowed, pure)]
+    LoadFunction {},
+
+    // ---- boxes
+    /// The value of an exact int; exits if it does not fit 64 bits.
+    #[op(takes(Exact(Int)), result = I64, exits)]
+    UnboxInt { value: Value, state: FrameStateId },
+    /// The value of an exact float.
+    #[op(takes(Exact(Float)), result = F64, pure)]
+    UnboxFloat { value: Value },
+    /// The truth of an exact bool.
+    #[op(takes(Exact(Bool)), result = Bool, pure)]
+    UnboxBool { value: Value },
+    /// An int object. May raise MemoryError only.
+    #[op(takes(I64), result = Exact(Int), refs = owned, pure)]
+    BoxInt { value: Value },
+    /// A new float object.
+    #[op(takes(F64), result = Exact(Float), refs = owned, pure)]
+    BoxFloat { value: Value },
+    /// `True` or `False`.
+    #[op(takes(Bool), result = Exact(Bool), refs = borrowed, pure)]
+    BoxBool { value: Value },
+
+    // ---- guards
+    /// Exits unless the object's type is exactly the builtin type.
+    #[op(result = custom, refs = alias(value), exits)]
+    GuardKind { value: Value, kind: Kind, state: FrameStateId },
+    /// Exits unless the object's class is `class`. Establishes a fact, ends with the next op that may run Python.
+    #[op(reads(Shape), exits)]
+    GuardClass { value: Value, class: ObjectId, state: FrameStateId },
+    /// Exits unless the class still has that version tag.
+    #[op(reads(Shape), exits)]
+    GuardVersion { class: ObjectId, version: u32, state: FrameStateId },
+    /// Exits unless the shared keys of the class's instances have that version: no instance shadows a class attribute.
+    #[op(reads(Shape), exits)]
+    GuardKeys { class: ObjectId, version: u32, state: FrameStateId },
+    /// Exits unless the instance of `class` keeps its attributes in inline values.
+    #[op(reads(Shape), exits)]
+    GuardInlineValues { value: Value, class: ObjectId, state: FrameStateId },
+    /// Exits unless the instance has no materialised dict (needed for stores).
+    #[op(reads(Shape), exits)]
+    GuardNoDict { value: Value, state: FrameStateId },
+    /// Exits unless the value is this very object.
+    #[op(result = custom, refs = alias(value), exits)]
+    GuardIdentity { value: Value, object: ObjectId, state: FrameStateId },
+    /// Exits if the function's code is not `code` any more (`f.__code__ = ...`).
+    #[op(reads(Shape), exits)]
+    GuardFunctionCode { function: Value, code: ObjectId, state: FrameStateId },
+    /// Exits if the value is NULL (an unbound local).
+    #[op(takes(Nullable), result = Object, refs = alias(value), exits)]
+    GuardBound { value: Value, state: FrameStateId },
+    /// Exits if false.
+    #[op(takes(Bool), exits)]
+    GuardTrue { condition: Value, state: FrameStateId },
+    /// Exits if true.
+    #[op(takes(Bool), exits)]
+    GuardFalse { condition: Value, state: FrameStateId },
+    /// Exits if signals, the GIL, tracing or another thing wants the interpreter's attention (design 3.8). The
+    /// interpreter then resumes at the state and attends to it, so nothing runs inside compiled code.
+    #[op(exits)]
+    CheckSafePoint { state: FrameStateId },
+    /// Exits if somebody holds a frame object of the unit's own frame, whose locals must then outlive the unit.
+    #[op(reads(Other), exits)]
+    CheckFrame { state: FrameStateId },
+    /// Exits if an invariant the unit relies on was broken by Python code that ran since the last check.
+    #[op(reads(Shape), exits)]
+    CheckInvariants { state: FrameStateId },
+
+    // ---- integers
+    #[op(takes(I64), result = I64, exits)]
+    IntAdd { left: Value, right: Value, overflow: Overflow, state: FrameStateId },
+    #[op(takes(I64), result = I64, exits)]
+    IntSubtract { left: Value, right: Value, overflow: Overflow, state: FrameStateId },
+    #[op(takes(I64), result = I64, exits)]
+    IntMultiply { left: Value, right: Value, overflow: Overflow, state: FrameStateId },
+    /// Floor division; exits on a zero divisor and on overflow.
+    #[op(takes(I64), result = I64, exits)]
+    IntFloorDivide { left: Value, right: Value, state: FrameStateId },
+    /// Remainder with the divisor's sign; exits on a zero divisor.
+    #[op(takes(I64), result = I64, exits)]
+    IntRemainder { left: Value, right: Value, state: FrameStateId },
+    /// True division, correctly rounded; exits on a zero divisor and where an operand has more than 53 bits.
+    #[op(takes(I64), result = F64, exits)]
+    IntTrueDivide { left: Value, right: Value, state: FrameStateId },
+    #[op(takes(I64), result = I64, pure)]
+    IntAnd { left: Value, right: Value },
+    #[op(takes(I64), result = I64, pure)]
+    IntOr { left: Value, right: Value },
+    #[op(takes(I64), result = I64, pure)]
+    IntXor { left: Value, right: Value },
+    /// Exits on a negative or large count and on overflow.
+    #[op(takes(I64), result = I64, exits)]
+    IntShiftLeft { left: Value, right: Value, state: FrameStateId },
+    /// Exits on a negative count.
+    #[op(takes(I64), result = I64, exits)]
+    IntShiftRight { left: Value, right: Value, state: FrameStateId },
+    /// Exits on overflow.
+    #[op(takes(I64), result = I64, exits)]
+    IntNegate { value: Value, state: FrameStateId },
+    #[op(takes(I64), result = I64, pure)]
+    IntInvert { value: Value },
+    #[op(takes(I64), result = Bool, pure)]
+    IntCompare { comparison: Comparison, left: Value, right: Value },
+    /// The nearest float.
+    #[op(takes(I64), result = F64, pure)]
+    IntToFloat { value: Value },
+    /// 1 or 0.
+    #[op(takes(Bool), result = I64, pure)]
+    BoolToInt { value: Value },
+    /// `left + right` that wraps around: for loop counters that cannot overflow.
+    #[op(takes(I64), result = I64, pure)]
+    IntAddWrapping { left: Value, right: Value },
+
+    // ---- floats
+    #[op(takes(F64), result = F64, pure)]
+    FloatAdd { left: Value, right: Value },
+    #[op(takes(F64), result = F64, pure)]
+    FloatSubtract { left: Value, right: Value },
+    #[op(takes(F64), result = F64, pure)]
+    FloatMultiply { left: Value, right: Value },
+    /// Exits on a zero divisor.
+    #[op(takes(F64), result = F64, exits)]
+    FloatDivide { left: Value, right: Value, state: FrameStateId },
+    #[op(takes(F64), result = F64, pure)]
+    FloatNegate { value: Value },
+    #[op(takes(F64), result = F64, pure)]
+    FloatAbsolute { value: Value },
+    /// Square root; exits on a negative operand.
+    #[op(takes(F64), result = F64, exits)]
+    FloatSqrt { value: Value, state: FrameStateId },
+    /// `left ** right` by the C library; exits where Python raises or returns a complex.
+    #[op(takes(F64), result = F64, exits)]
+    FloatPower { left: Value, right: Value, state: FrameStateId },
+    #[op(takes(F64), result = Bool, pure)]
+    FloatCompare { comparison: Comparison, left: Value, right: Value },
+    /// Truncation as `int(f)`; exits if the result does not fit 62 bits.
+    #[op(takes(F64), result = I64, exits)]
+    FloatToInt { value: Value, state: FrameStateId },
+
+    // ---- truth and identity
+    #[op(takes(Bool), result = Bool, pure)]
+    BoolNot { value: Value },
+    /// Whether both are the same object.
+    #[op(takes(Nullable), result = Bool, pure)]
+    IsIdentical { left: Value, right: Value },
+    /// Whether the object's type is exactly the builtin type.
+    #[op(result = Bool, pure)]
+    IsKind { value: Value, kind: Kind },
+    /// The same value, known to be of that builtin type (and not NULL) for a reason the compiler cannot express.
+    #[op(result = custom, refs = alias(value), pure, takes(value: Nullable))]
+    AssumeKind { value: Value, kind: Kind },
+    /// The same value, known not to be NULL.
+    #[op(result = Object, refs = alias(value), pure, takes(value: Nullable))]
+    AssumeBound { value: Value },
+    /// Whether the object is None.
+    #[op(result = Bool, pure)]
+    IsNone { value: Value },
+    /// Whether the value is NULL.
+    #[op(takes(Nullable), result = Bool, pure)]
+    IsNull { value: Value },
+    /// Whether the result of `IterNext` says that the iterator is exhausted.
+    #[op(result = Bool, pure)]
+    IsExhausted { value: Value },
+
+    // ---- sequences
+    /// Length of an exact list.
+    #[op(takes(Exact(List)), result = I64, reads(Lists))]
+    ListLength { list: Value },
+    /// Item of an exact list; the index is in range.
+    #[op(takes(list: Exact(List), index: I64), result = Object, refs = borrowed, reads(Lists))]
+    ListGet { list: Value, index: Value },
+    /// Puts an item into an exact list and returns the one that was there; the index is in range.
+    #[op(takes(list: Exact(List), index: I64), result = Object, refs = owned, steals(value), reads(Lists), writes(Lists))]
+    ListSwap { list: Value, index: Value, value: Value },
+    /// Length of an exact tuple.
+    #[op(takes(Exact(Tuple)), result = I64, pure)]
+    TupleLength { tuple: Value },
+    /// Item of an exact tuple; the index is in range.
+    #[op(takes(tuple: Exact(Tuple), index: I64), result = Object, refs = borrowed, pure)]
+    TupleGet { tuple: Value, index: Value },
+    /// Makes an index count from the front; exits if it is out of range.
+    #[op(takes(I64), result = I64, exits)]
+    GuardIndex { index: Value, length: Value, state: FrameStateId },
+
+    // ---- attributes
+    /// The attribute `offset` bytes into the object; exits if it is unset.
+    #[op(result = Object, refs = borrowed, reads(Fields), exits)]
+    LoadField { object: Value, offset: u32, state: FrameStateId },
+    /// Sets the inline value number `index` (`offset` bytes into the object) and returns what was there, or NULL; a
+    /// first store records the insertion order.
+    #[op(result = Nullable, refs = owned, steals(value), reads(Fields), writes(Fields))]
+    StoreField { object: Value, offset: u32, index: u32, value: Value },
+    /// Sets a `__slots__` member and returns what was there, or NULL.
+    #[op(result = Nullable, refs = owned, steals(value), reads(Fields), writes(Fields))]
+    StoreSlot { object: Value, offset: u32, value: Value },
+
+    // ---- cells
+    /// Contents of a cell; NULL if empty.
+    #[op(result = Nullable, refs = borrowed, reads(Cells))]
+    LoadCell { cell: Value },
+    /// Sets a cell and returns what was there, or NULL.
+    #[op(result = Nullable, refs = owned, steals(value), reads(Cells), writes(Cells))]
+    StoreCell { cell: Value, value: Value },
+
+    // ---- iterators
+    /// A field of an iterator object.
+    #[op(result = I64, reads(Iterators))]
+    LoadIterator { iterator: Value, field: IteratorField },
+    /// The list or tuple of an exact list or tuple iterator; NULL if it is exhausted.
+    #[op(result = Nullable, refs = borrowed, reads(Iterators))]
+    IteratorSequence { iterator: Value },
+    /// Exits unless the compiled code holds the only reference, so that nobody sees the object's fields.
+    #[op(reads(Iterators), exits)]
+    GuardUnique { value: Value, state: FrameStateId },
+
+    // ---- calls into the runtime
+    /// Calls a runtime helper; signature, result and effects are the helper's.
+    #[op(custom_takes, custom_effects, result = custom, refs = owned, custom_steals)]
+    Invoke { helper: Helper, arguments: Vec<Value>, state: FrameStateId },
+    /// Output `index` of the helper called immediately before (several results).
+    #[op(result = Nullable, refs = owned, reads(Other))]
+    TakeOutput { index: u32 },
+    /// Calls an object with positional arguments; `self_or_null` comes first if it is not NULL.
+    #[op(takes(self_or_null: Nullable), result = Object, refs = owned, raises, runs_python)]
+    Call { callable: Value, self_or_null: Value, arguments: Vec<Value>, state: FrameStateId },
+    /// The same with keyword arguments: the last of `arguments` are named by the tuple `names`.
+    #[op(takes(self_or_null: Nullable), result = Object, refs = owned, raises, runs_python)]
+    CallKw { callable: Value, self_or_null: Value, arguments: Vec<Value>, names: Value, state: FrameStateId },
+
+    // ---- references
+    /// The interpreter's last reference to the value goes away here. `state` is what a finalizer may see: the state
+    /// behind the instruction, without the value.
+    #[op(phase = Built, takes(Nullable), custom_effects)]
+    Kill { value: Value, state: FrameStateId },
+    /// One more reference to the same object, as a value of its own.
+    #[op(phase = Built, takes(Nullable), result = of(value), refs = owned, pure)]
+    Dup { value: Value },
+    /// Adds a reference. Phase `Counted`.
+    #[op(phase = Counted, takes(Nullable), reads(Other), writes(Other))]
+    Incref { value: Value },
+    /// Drops a reference; an object that dies may run Python unless its type dies silently. Phase `Counted`.
+    #[op(phase = Counted, takes(Nullable), custom_effects)]
+    Decref { value: Value, state: FrameStateId },
+
+    // ---- control flow
+    #[op(terminator)]
+    Jump { target: BlockCall },
+    #[op(takes(Bool), terminator)]
+    Branch { condition: Value, then: BlockCall, otherwise: BlockCall },
+    /// Leaves the unit with a result.
+    #[op(steals(value), terminator)]
+    Return { value: Value },
+    /// Leaves compiled code; `reason` is for people and counters.
+    #[op(terminator, exits)]
+    Exit { reason: ExitReason, state: FrameStateId },
+    /// Behind a helper that always raises.
+    #[op(terminator)]
+    Unreachable {},
+}
+
+/// Why an unconditional exit is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum ExitReason {
+    /// The instruction had never been executed when the unit was compiled.
+    NeverExecuted,
+    /// Exception handlers of this form run in the interpreter.
+    Handler,
+    /// The instruction is not compiled.
+    NotCompiled,
+}
+
+impl Op {
+    /// Result types that depend on immediates.
+    fn custom_result_type(&self, function: &Function) -> Option<Type> {
+        match self {
+            Op::Constant { object } | Op::GuardIdentity { object, .. } => {
+                Some(Type::Constant(*object, function.objects.get(*object).value.kind()))
+            }
+            Op::GuardKind { value, kind, .. } | Op::AssumeKind { value, kind } => Some(match function.ty(*value) {
+                ty if ty.kind() == Some(*kind) => ty,
+                _ => Type::Exact(*kind),
+            }),
+            Op::Invoke { helper, .. } => helper.result_type(),
+            other => unreachable!("{other:?} has no custom result type"),
+        }
+    }
+
+    /// Effects that depend on operands.
+    fn custom_effects(&self, function: &Function) -> Effects {
+        match self {
+            Op::Invoke { helper, .. } => helper.effects(),
+            Op::Kill { value, .. } | Op::Decref { value, .. } => {
+                if function.ty(*value).dies_silently() {
+                    Effects { writes: Memory::Other as u8, ..Effects::PURE }
+                } else {
+                    Effects { exits: false, raises: false, ..Effects::ANY }
+                }
+            }
+            other => unreachable!("{other:?} has no custom effects"),
+        }
+    }
+}
