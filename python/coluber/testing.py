@@ -41,7 +41,7 @@ def eagerly(calls: int = 2, **settings: str | int | bool) -> Iterator[None]:
 
 def units(function: Callable[..., Any]) -> list[dict[str, Any]]:
     """What the statistics say of the compiled units of ``function``."""
-    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    code: CodeType = function.__code__
     place = (code.co_filename, code.co_firstlineno)
     return [unit for unit in coluber.stats().get("units", ()) if (unit.get("file"), unit.get("line")) == place]
 
