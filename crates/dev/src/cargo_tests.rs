@@ -75,16 +75,25 @@ pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, St
         ("PYO3_PYTHON", python.display().to_string()),
         ("PYTHONHOME", home.display().to_string()),
     ];
+    if !provision::debian_prefix(cx, version).is_some_and(|prefix| home.starts_with(prefix.root()))
+    {
+        return Ok(variables);
+    }
+    // The flags are the same whatever the version, or everything would be built again for each: so all must be there.
+    for other in Version::ALL {
+        provision::interpreter(
+            cx,
+            Wanted {
+                version: other,
+                debug: false,
+                testsuite: false,
+            },
+        )?;
+    }
     let prefixes: Vec<Prefix> = Version::ALL
         .into_iter()
         .filter_map(|version| Prefix::of(cx, version))
         .collect();
-    let Some(own) = prefixes
-        .iter()
-        .find(|prefix| home.starts_with(&prefix.root))
-    else {
-        return Ok(variables);
-    };
     // One folder with nothing but the libpythons: the linker must not see the prefixes' newer C libraries.
     let link = cx.target.join("libpython");
     fs::create_dir_all(&link)?;
@@ -97,8 +106,7 @@ pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, St
                 .with_context(|| format!("cannot link {}", to.display()))?;
         }
     }
-    // The same flags whatever the version, or everything would be built again for each.
-    let loader = prefixes.last().unwrap_or(own);
+    let loader = prefixes.last().context("one prefix at least is there")?;
     let mut search: Vec<String> = vec![loader.libraries.display().to_string()];
     search.extend(
         prefixes

@@ -38,6 +38,7 @@ pub struct Arguments {
 #[serde(default)]
 pub struct Stats {
     pub units_compiled: Option<u64>,
+    pub code_bytes: Option<u64>,
     pub units: Vec<Unit>,
     pub compiled_time_share: Option<f64>,
     pub bailouts: BTreeMap<String, u64>,
@@ -58,7 +59,8 @@ impl Stats {
     }
 
     pub fn code_bytes(&self) -> u64 {
-        self.units.iter().filter_map(|unit| unit.bytes).sum()
+        self.code_bytes
+            .unwrap_or_else(|| self.units.iter().filter_map(|unit| unit.bytes).sum())
     }
 }
 
