@@ -19,7 +19,7 @@ use crate::{
 use cranelift_entity::packed_option::ReservedValue;
 use cranelift_entity::{EntityRef, PrimaryMap};
 use lexer::{Located, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Why a text is no function.
@@ -541,26 +541,29 @@ impl<'a> Parser<'a> {
     /// Gives results the types their ops say, operands first.
     fn derive_types(&mut self) {
         let mut pending = std::mem::take(&mut self.derived_types);
-        let mut unknown: std::collections::BTreeSet<Value> = pending.iter().map(|&(_, value)| value).collect();
-        loop {
+        let mut unknown: BTreeSet<Value> = pending.iter().map(|&(_, value)| value).collect();
+        while !pending.is_empty() {
             let before = pending.len();
             pending.retain(|&(inst, value)| {
-                let op = &self.function.insts[inst].op;
                 let mut waits = false;
-                op.for_each_operand(|operand| waits |= unknown.contains(&operand));
+                self.function.insts[inst].op.for_each_operand(|operand| waits |= unknown.contains(&operand));
                 if !waits {
-                    // An op without a result that was given one is for the verifier to complain about.
-                    let ty = self.function.result_type(op).unwrap_or(Type::Object);
-                    self.function.values[value].ty = ty;
+                    self.derive_type(inst, value);
                     unknown.remove(&value);
                 }
                 waits
             });
-            // Definitions in a cycle have no types; the verifier finds them.
-            if pending.is_empty() || pending.len() == before {
-                return;
+            if pending.len() == before {
+                // Definitions in a cycle, in code that is never reached or that the verifier rejects.
+                pending.drain(..).for_each(|(inst, value)| self.derive_type(inst, value));
             }
         }
+    }
+
+    fn derive_type(&mut self, inst: Inst, value: Value) {
+        // An op without a result that was given one is for the verifier to complain about.
+        let ty = self.function.result_type(&self.function.insts[inst].op).unwrap_or(Type::Object);
+        self.function.values[value].ty = ty;
     }
 }
 
