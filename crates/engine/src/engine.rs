@@ -361,11 +361,6 @@ impl Engine {
         }
         ids
     }
-
-    /// Installed units with more heat from loops than this belong to a function that should be compiled as well.
-    pub fn loops_heat_functions_at(&self) -> Option<u32> {
-        self.policy.function_heat_from_loops
-    }
 }
 
 #[cfg(test)]
@@ -425,13 +420,13 @@ mod tests {
         let mut engine = engine();
         let key = key(1, UnitEntry::Function);
         assert_eq!(
-            engine.heat(&key, 1, || identity("m.f")),
+            engine.heat(&key, 2, || identity("m.f")),
             HeatAction::Warming
         );
-        let HeatAction::Compile(id) = engine.heat(&key, 1, || unreachable!()) else {
+        let HeatAction::Compile(id) = engine.heat(&key, 2, || unreachable!()) else {
             panic!("not hot")
         };
-        assert_eq!(engine.heat(&key, 1, || unreachable!()), HeatAction::Nothing);
+        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Nothing);
         assert_eq!(engine.submitted(id), Some(1));
         engine.installed(
             id,
@@ -440,9 +435,9 @@ mod tests {
                 bytecodes: 10,
             },
         );
-        assert_eq!(engine.heat(&key, 1, || unreachable!()), HeatAction::Settled);
+        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Settled);
         assert!(!engine.invalidated(id));
-        assert_eq!(engine.heat(&key, 1, || unreachable!()), HeatAction::Warming);
+        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Warming);
     }
 
     #[test]
@@ -462,11 +457,11 @@ mod tests {
     fn what_the_strategy_ignores_is_refused_and_loops_need_the_ability() {
         let mut engine = engine();
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 2, || identity("m.ignored")),
+            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.ignored")),
             HeatAction::Settled
         );
         assert_eq!(
-            engine.heat(&key(2, UnitEntry::Loop(4)), 2, || identity("m.f")),
+            engine.heat(&key(2, UnitEntry::Loop(4)), 4, || identity("m.f")),
             HeatAction::Settled
         );
         assert_eq!(engine.stats.bailouts()["ignored"], 2);
@@ -476,11 +471,11 @@ mod tests {
     fn later_means_more_heat() {
         let mut engine = engine();
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 2, || identity("m.later")),
+            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.later")),
             HeatAction::Warming
         );
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 2, || unreachable!()),
+            engine.heat(&key(1, UnitEntry::Function), 4, || unreachable!()),
             HeatAction::Warming
         );
     }
@@ -489,7 +484,7 @@ mod tests {
     fn exits_lead_to_another_version_that_knows_them() {
         let mut engine = engine();
         let HeatAction::Compile(id) =
-            engine.heat(&key(1, UnitEntry::Function), 2, || identity("m.f"))
+            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.f"))
         else {
             panic!("not hot")
         };

@@ -34,4 +34,4 @@ pub use options::Options;
 pub use policy::Policy;
 pub use stats::{Counter, Stats};
 pub use strategy::{Artifact, CompileInput, Decision, Registry, Services, Strategy, UnitView};
-pub use unit::{State, Unit, UnitId, UnitKey};
+pub use unit::{State, Unit, UnitEntry, UnitId, UnitKey};

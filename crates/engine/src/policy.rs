@@ -20,9 +20,11 @@ pub struct Policy {
     pub function_heat: u32,
     /// Heat at which a loop is compiled.
     pub loop_heat: u32,
-    /// Heat of the loops of a function at which the function itself is compiled too: it is probably called often,
-    /// and entering at its start is better than at a loop. `None`: loops say nothing about their function.
-    pub function_heat_from_loops: Option<u32>,
+    /// Heat of being seen once, at one's own entry.
+    pub seen_heat: u32,
+    /// Heat for what encloses a loop that was seen: the loops around it and its function. Time is spent in the
+    /// innermost loop, but entering further out is better when that is entered often.
+    pub enclosing_heat: u32,
     /// After so many samples heat that was not renewed counts half.
     pub heat_half_life_samples: u64,
     /// At so many exits through one guard the next version is wanted; doubled with each version.
@@ -41,9 +43,10 @@ impl Policy {
     /// For these settings.
     pub fn new(options: &Options) -> Self {
         let base = Policy {
-            function_heat: 2,
-            loop_heat: 2,
-            function_heat_from_loops: Some(4),
+            function_heat: 4,
+            loop_heat: 4,
+            seen_heat: 2,
+            enclosing_heat: 1,
             heat_half_life_samples: 2_000,
             exits_to_recompile: 200,
             max_versions: 5,
@@ -56,7 +59,8 @@ impl Policy {
             Hot::Calls(calls) => Policy {
                 function_heat: calls,
                 loop_heat: calls,
-                function_heat_from_loops: None,
+                seen_heat: 1,
+                enclosing_heat: 0,
                 heat_half_life_samples: u64::MAX,
                 ..base
             },
