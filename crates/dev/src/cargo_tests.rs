@@ -133,7 +133,6 @@ pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, St
 
 struct Prefix {
     version: Version,
-    root: PathBuf,
     libraries: PathBuf,
     loader: PathBuf,
 }
@@ -143,7 +142,7 @@ impl Prefix {
         let prefix = provision::debian_prefix(cx, version)?;
         Some(Self {
             version,
-            root: prefix.root().to_path_buf(),
+
             libraries: prefix.libraries(),
             loader: prefix.loader(),
         })
