@@ -214,10 +214,12 @@ impl Balance<'_, '_> {
         let data = &function.insts[inst];
         let op = &data.op;
         let effects = op.effects(function);
-        // What is given away is looked at where that happens; `Incref` may be what makes a value held.
+        // What is given away is looked at where that happens; `Incref` may be what makes a value held; the operand of
+        // `SameObject` only names an object.
         let mut exempt = Vec::new();
         op.for_each_stolen(|value| exempt.push(value));
-        if let Op::Kill { value, .. } | Op::Incref { value } | Op::Decref { value, .. } = op {
+        if let Op::Kill { value, .. } | Op::Incref { value } | Op::Decref { value, .. } | Op::SameObject { value } = op
+        {
             exempt.push(*value);
         }
         op.for_each_taken(|_, value, _| {
