@@ -61,7 +61,7 @@ pub struct Arena {
     /// One entry per segment's room in the reservation.
     segments: Vec<Option<Segment>>,
     cap_bytes: usize,
-    perf_map: bool,
+    perf_map: Option<PerfMapWriter>,
 }
 
 // SAFETY: the raw addresses belong to the arena alone; whoever has it exclusively may use them from any thread.
@@ -72,9 +72,9 @@ fn last_error(what: &str) -> String {
 }
 
 impl Arena {
-    /// Reserves address space; memory comes with the first allocation. `cap_bytes` limits the memory of all segments,
-    /// `perf_map` asks for entries in `/tmp/perf-<pid>.map`.
-    pub fn new(cap_bytes: usize, perf_map: bool) -> Result<Arena, String> {
+    /// Reserves address space; memory comes with the first allocation. `cap_bytes` limits the memory of all segments;
+    /// `perf_map` is told of each allocation, see [`write_perf_map_entry`].
+    pub fn new(cap_bytes: usize, perf_map: Option<PerfMapWriter>) -> Result<Arena, String> {
         watch_forks();
         // SAFETY: a fresh private mapping without access has no effect on existing memory.
         let address = unsafe {
@@ -135,8 +135,8 @@ impl Arena {
         // SAFETY: the range was free, so nothing executes it or refers to it, and it is as long as the code.
         unsafe { ptr::copy_nonoverlapping(code.as_ptr(), writable.add(offset).as_ptr(), code.len()) };
         flush_instruction_cache(address, code.len());
-        if self.perf_map {
-            write_perf_map_entry(address, code.len(), name);
+        if let Some(write) = self.perf_map {
+            write(address, code.len(), name);
         }
         Ok(Place { address, size: units * UNIT_BYTES })
     }
@@ -306,7 +306,11 @@ fn flush_instruction_cache(address: NonNull<u8>, size: usize) {
     unsafe { __clear_cache(address.as_ptr(), address.as_ptr().wrapping_add(size)) };
 }
 
-fn write_perf_map_entry(address: NonNull<u8>, size: usize, name: &str) {
+/// Tells a profiler the name of a piece of code.
+pub type PerfMapWriter = fn(address: NonNull<u8>, size: usize, name: &str);
+
+/// Writes an entry of `/tmp/perf-<pid>.map`, which the interpreter keeps.
+pub fn write_perf_map_entry(address: NonNull<u8>, size: usize, name: &str) {
     let Ok(name) = std::ffi::CString::new(format!("coluber::{name}")) else { return };
     // SAFETY: the arguments are only printed; the function needs no attached thread.
     unsafe {
@@ -340,7 +344,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn executes_what_was_written() {
-        let mut arena = Arena::new(8 << 20, false).unwrap();
+        let mut arena = Arena::new(8 << 20, None).unwrap();
         let first = arena.allocate(&returns(7), "seven").unwrap();
         let second = arena.allocate(&returns(8), "eight").unwrap();
         assert_eq!((call(first), call(second)), (7, 8));
@@ -349,7 +353,7 @@ mod tests {
 
     #[test]
     fn uses_freed_places_again_and_joins_neighbours() {
-        let mut arena = Arena::new(8 << 20, false).unwrap();
+        let mut arena = Arena::new(8 << 20, None).unwrap();
         let places: Vec<_> = (0..3).map(|_| arena.allocate(&[0xc3; 100], "").unwrap()).collect();
         for place in [places[0], places[2], places[1]] {
             // SAFETY: nothing executes the places.
@@ -362,7 +366,7 @@ mod tests {
 
     #[test]
     fn refuses_above_the_cap() {
-        let mut arena = Arena::new(SEGMENT_BYTES, false).unwrap();
+        let mut arena = Arena::new(SEGMENT_BYTES, None).unwrap();
         arena.allocate(&[0; SEGMENT_BYTES], "").unwrap();
         let message = arena.allocate(&[0; 1], "").unwrap_err();
         assert!(message.contains("cap of 1048576 bytes"), "{message}");
@@ -372,7 +376,7 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn seals_inherited_segments_after_a_fork() {
-        let mut arena = Arena::new(8 << 20, false).unwrap();
+        let mut arena = Arena::new(8 << 20, None).unwrap();
         let kept = arena.allocate(&returns(11), "").unwrap();
         let freed = arena.allocate(&returns(12), "").unwrap();
         // SAFETY: nothing executes it.
@@ -396,7 +400,7 @@ mod tests {
 
     #[test]
     fn uses_the_room_of_an_empty_sealed_segment_again() {
-        let mut arena = Arena::new(SEGMENT_BYTES, false).unwrap();
+        let mut arena = Arena::new(SEGMENT_BYTES, None).unwrap();
         let place = arena.allocate(&[0; 64], "").unwrap();
         arena.segments[0].as_mut().unwrap().epoch = u64::MAX;
         assert!(arena.allocate(&[0; 64], "").is_err());

@@ -1,12 +1,27 @@
 //! Code memory, the doors into compiled code, the ways out of it, and the functions it calls.
 //!
 //! In reading order:
-//! - [`arena`]: memory for machine code,
+//! - [`unit`]: the record of a unit; what the back end is told of the process,
+//! - [`arena`], [`stub`]: memory for machine code,
+//! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
+//! - [`frames`]: interpreter frames,
+//! - [`plan`], [`exits`]: leaving compiled code,
 //! - [`helpers`]: functions that compiled code calls,
+//! - [`observers`]: making the locals of running compiled code visible,
+//! - [`gil`]: state under the GIL,
 //! - [`ffi_extra`]: interpreter functions that `coluber-cpython` does not declare.
 //!
 //! The contract between compiled code and this crate is in `ARCHITECTURE.md`.
 
 pub mod arena;
+pub mod doors;
+pub mod enter;
+pub mod exits;
 pub mod ffi_extra;
+pub mod frames;
+pub mod gil;
 pub mod helpers;
+pub mod observers;
+pub mod plan;
+pub mod stub;
+pub mod unit;

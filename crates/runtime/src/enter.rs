@@ -1,0 +1,471 @@
+//! Entering units: what runs when a function with an open door is called, or a loop with an open door jumps back.
+//!
+//! Opening and closing is in [`crate::doors`]. Everything here is on the hot path of a call.
+
+use crate::doors;
+use crate::ffi_extra::{close, steal};
+use crate::frames;
+use crate::unit::{DEOPT, NATIVE_MARK, UnitRecord, door_bits};
+use coluber_cpython::current::opcodes;
+use coluber_cpython::hooks::TOOL_ID;
+use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
+use coluber_cpython::{ffi, layout};
+use pyo3_ffi::{Py_DECREF, Py_INCREF, Py_NewRef, Py_ssize_t, PyObject, vectorcallfunc};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Not zero when a door has something to look after on its way out: doors closed because of deep recursion, observed
+/// frames, units to retire.
+pub static ATTENTION: AtomicU64 = AtomicU64::new(0);
+/// The bits of [`ATTENTION`].
+pub mod attention {
+    /// Doors were closed because the C stack was half full.
+    pub const DEEP: u64 = 1;
+    /// Objects made for observers wait to be released.
+    pub const OBSERVED: u64 = 2;
+    /// Retired units may be free to go.
+    pub const RETIRED: u64 = 4;
+}
+
+/// What of the C stack may be used before calls are better made by the interpreter, which needs none.
+const STACK_SHARE: usize = 2;
+/// Bits of the tools other than ours.
+const OUR_TOOL: u8 = 1 << TOOL_ID;
+/// `_PyOS_STACK_MARGIN_BYTES` times two, and some: below the soft limit by more than this the limits are somebody else's.
+const FOREIGN_STACK_BYTES: usize = 1 << 20;
+
+#[inline]
+fn stack_address() -> usize {
+    let marker = 0u8;
+    ptr::from_ref(&marker) as usize
+}
+
+/// How much of the C stack is in use: true above one `share`-th.
+#[inline]
+unsafe fn is_deep(tstate: ThreadState, share: usize) -> bool {
+    // SAFETY: the calling thread's own state.
+    unsafe {
+        let (top, soft) = (tstate.c_stack_top(), tstate.c_stack_soft_limit());
+        let here = stack_address();
+        here < top - top.saturating_sub(soft) / share && here + FOREIGN_STACK_BYTES > soft
+    }
+}
+
+/// Whether another tool (tracer, profiler, debugger) or a frame evaluator wants to see this code run.
+#[inline]
+unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool {
+    // SAFETY: fields of the thread state, the interpreter state and the code.
+    unsafe {
+        let evaluator = tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read();
+        let local = !unit.code.monitoring().is_null() && unit.code.active_tools(OUR_TOOL) != 0;
+        if evaluator != 0 || local {
+            return true;
+        }
+        let version = tstate.eval_breaker() as u64 & !layout::eval_breaker::EVENTS_MASK;
+        if unit.checked_version.get() == version {
+            return false;
+        }
+        let monitors = tstate.interpreter().add(layout::interpreter_state::MONITORS);
+        let watched = (0..UNGROUPED_EVENTS).any(|event| monitors.add(event).read() & !OUR_TOOL != 0);
+        if !watched {
+            unit.checked_version.set(version);
+        }
+        watched
+    }
+}
+
+/// `_PY_MONITORING_UNGROUPED_EVENTS`, both versions: size of the interpreter's global monitors.
+const UNGROUPED_EVENTS: usize = 16;
+
+/// The vectorcall of a function whose unit's stub put the record behind the arguments.
+///
+/// # Safety
+/// Called by a stub, attached.
+pub unsafe extern "C" fn function_door(
+    callable: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count_and_flag: usize,
+    keyword_names: *mut PyObject,
+    unit: *const UnitRecord,
+) -> *mut PyObject {
+    let count = count_and_flag & !(1 << (usize::BITS - 1));
+    // SAFETY: the record lives as long as any function has its stub; the callable is such a function.
+    unsafe {
+        let unit = &*unit;
+        let function = FunctionRef(callable.cast());
+        let tstate = ThreadState(pyo3_ffi::PyThreadState_Get().cast());
+        let default = || doors::default_vectorcall()(callable, arguments, count_and_flag, keyword_names);
+        let Some(entry) = unit.entry_function.get() else { return default() };
+        if unit.is_invalid()
+            || function.code() != unit.code
+            || function.globals() != unit.globals
+            || function.builtins() != unit.builtins
+            || tstate.py_recursion_remaining() <= 1
+            || is_watched(tstate, unit)
+        {
+            return default();
+        }
+        if is_deep(tstate, STACK_SHARE) {
+            doors::close_because_deep(Attached::assume(), unit);
+            return default();
+        }
+        let previous = tstate.current_frame();
+        let missing = unit.argument_count.wrapping_sub(count);
+        let no_keywords = keyword_names.is_null() || pyo3_ffi::PyTuple_GET_SIZE(keyword_names) == 0;
+        let frame = if unit.is_simple
+            && no_keywords
+            && (missing == 0 || missing <= default_count(function))
+            && frames::has_room(tstate, unit.reserved_words.get())
+        {
+            bind_positional(tstate, unit, function, arguments, count, previous)
+        } else {
+            let pushed = bind_any(tstate, function, arguments, count, keyword_names, previous);
+            if pushed.is_null() {
+                return ptr::null_mut();
+            }
+            let others = unit.reserved_words.get() - unit.frame_words;
+            if !frames::has_room(tstate, others) {
+                return frames::run(tstate, pushed, unit.frame_words);
+            }
+            take_over_slots(unit, pushed, unit.slot_count);
+            Py_DECREF(unit.code.object());
+            pushed.set_executable(StackRef::borrowed(unit.code.object()));
+            pushed.set_visited(NATIVE_MARK);
+            pushed
+        };
+        let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
+        buffer.write(0);
+        buffer.add(1).write(ptr::from_ref(unit) as u64);
+        tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
+        tstate.set_current_frame(frame);
+        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
+        unit.entered.set(unit.entered.get() + 1);
+        unit.entries.set(unit.entries.get() + 1);
+        let result = entry(frames::raw(tstate), frame, buffer);
+        unit.entered.set(unit.entered.get() - 1);
+        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() + 1);
+        frames::unlink(tstate, frame, previous);
+        let result = if result > DEOPT {
+            if frame.frame_object().is_null() {
+                tstate.set_datastack_top(frame.0);
+                Py_DECREF(callable);
+            } else {
+                // Somebody keeps a frame object: it lives on without locals.
+                empty_slots(frame, unit.slot_count);
+                frame.set_stackpointer(frame.slot(unit.slot_count));
+                frame.set_visited(0);
+                frames::clear_and_pop(tstate, frame, unit.frame_words);
+            }
+            result as *mut PyObject
+        } else if result == DEOPT {
+            frames::run(tstate, frame, unit.frame_words)
+        } else {
+            frames::clear_and_pop(tstate, frame, unit.frame_words);
+            ptr::null_mut()
+        };
+        if ATTENTION.load(Ordering::Relaxed) != 0 {
+            attend(tstate);
+        }
+        result
+    }
+}
+
+unsafe fn default_count(function: FunctionRef) -> usize {
+    // SAFETY: defaults are a tuple or NULL.
+    unsafe {
+        let defaults = function.defaults();
+        if defaults.is_null() { 0 } else { pyo3_ffi::PyTuple_GET_SIZE(defaults) as usize }
+    }
+}
+
+/// Pushes and fills a frame when each argument goes to the local of its position.
+#[inline]
+unsafe fn bind_positional(
+    tstate: ThreadState,
+    unit: &UnitRecord,
+    function: FunctionRef,
+    arguments: *const *mut PyObject,
+    count: usize,
+    previous: Frame,
+) -> Frame {
+    // SAFETY: there is room; the arguments are alive during the call.
+    unsafe {
+        let frame = Frame(tstate.datastack_top());
+        Py_INCREF(function.object());
+        frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
+        let operands = callers_operands(previous, function.object(), arguments, count);
+        for index in 0..count {
+            let argument = arguments.add(index).read();
+            let operand = operands.add(index);
+            if !operands.is_null() && operand.read().owns() {
+                // The caller's reference moves into the callee, as in an interpreted call.
+                operand.write(StackRef::borrowed(argument));
+            } else {
+                Py_INCREF(argument);
+            }
+            frame.slot(index).write(StackRef(argument as u64));
+        }
+        if count < unit.argument_count {
+            let defaults = function.defaults();
+            let first = pyo3_ffi::PyTuple_GET_SIZE(defaults) as usize + count - unit.argument_count;
+            for index in count..unit.argument_count {
+                let value = pyo3_ffi::PyTuple_GET_ITEM(defaults, (first + index - count) as isize);
+                frame.slot(index).write(StackRef(Py_NewRef(value) as u64));
+            }
+        }
+        for index in unit.argument_count..unit.slot_count {
+            frame.slot(index).write(StackRef::NULL);
+        }
+        frame
+    }
+}
+
+/// The operand stack slots of the arguments, if the caller is an interpreter frame that executes CALL of this very
+/// function; else NULL. Objects then die when they would interpreted, not when the call has returned.
+#[inline]
+unsafe fn callers_operands(
+    caller: Frame,
+    callable: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: usize,
+) -> *mut StackRef {
+    // SAFETY: a frame on the stack that is not an entry frame has a code object and a valid instruction pointer; its
+    // stack pointer was saved before the call.
+    unsafe {
+        if caller.is_null() || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER {
+            return ptr::null_mut();
+        }
+        let opcode = caller.instr_ptr().cast::<u8>().read();
+        if u16::from(opcode) != opcodes::CALL && u16::from(opcode) != opcodes::INSTRUMENTED_CALL {
+            return ptr::null_mut();
+        }
+        let code = CodeRef(caller.executable().object().cast());
+        let top = caller.stackpointer();
+        let depth = (top as usize).wrapping_sub(caller.slot(code.slot_count() as usize) as usize) / 8;
+        if depth > code.stack_size() as usize || depth < count + 2 {
+            return ptr::null_mut();
+        }
+        let first = top.sub(count);
+        // Callable and NULL in front of the arguments, or callable and self, which is the first argument.
+        let plain = first.sub(1).read().is_null() && first.sub(2).read().object() == callable;
+        let bound = count > 0 && first.sub(1).read().object() == callable;
+        if !plain && !bound {
+            return ptr::null_mut();
+        }
+        let same = (0..count).all(|index| first.add(index).read().object() == arguments.add(index).read());
+        if same { first } else { ptr::null_mut() }
+    }
+}
+
+/// Binds arguments as the interpreter does. NULL with an exception set if they do not fit.
+#[cold]
+unsafe fn bind_any(
+    tstate: ThreadState,
+    function: FunctionRef,
+    arguments: *const *mut PyObject,
+    count: usize,
+    keyword_names: *mut PyObject,
+    previous: Frame,
+) -> Frame {
+    // SAFETY: the arguments are as many as the count and the names say; the function takes over all references.
+    unsafe {
+        let keywords = if keyword_names.is_null() { 0 } else { pyo3_ffi::PyTuple_GET_SIZE(keyword_names) as usize };
+        let references: Vec<StackRef> =
+            (0..count + keywords).map(|index| StackRef::owned(Py_NewRef(arguments.add(index).read()))).collect();
+        ffi::_PyEvalFramePushAndInit(
+            frames::raw(tstate),
+            StackRef::owned(Py_NewRef(function.object())),
+            ptr::null_mut(),
+            references.as_ptr(),
+            count,
+            keyword_names,
+            previous,
+        )
+    }
+}
+
+/// Makes the first `count` slots what compiled code takes: NULL, a tagged integer, or an owned object without a tag.
+unsafe fn take_over_slots(_unit: &UnitRecord, frame: Frame, count: usize) {
+    for index in 0..count {
+        // SAFETY: the slots are filled.
+        unsafe {
+            let slot = frame.slot(index);
+            let value = slot.read();
+            if !value.is_null() && !value.is_tagged_int() {
+                slot.write(StackRef(steal(value) as u64));
+            }
+        }
+    }
+}
+
+unsafe fn empty_slots(frame: Frame, count: usize) {
+    for index in 0..count {
+        // SAFETY: the frame has that many slots.
+        unsafe { frame.slot(index).write(StackRef::NULL) };
+    }
+}
+
+#[cold]
+unsafe fn attend(tstate: ThreadState) {
+    // SAFETY: attached, with no unit of this activation entered; the exception that may be set is kept.
+    unsafe {
+        let py = Attached::assume();
+        let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
+        let what = ATTENTION.load(Ordering::Relaxed);
+        if what & attention::OBSERVED != 0 {
+            crate::observers::release_finished(py, tstate);
+        }
+        if what & attention::DEEP != 0 && !is_deep(tstate, 2 * STACK_SHARE) {
+            doors::reopen_after_depth(py);
+        }
+        if !exception.is_null() {
+            ffi::_PyErr_SetRaisedException(frames::raw(tstate), exception);
+        }
+    }
+}
+
+/// Instructions of our own: `RERAISE 1`, where a frame goes on that has to raise outside of all its handlers.
+static RERAISE: [u16; 2] = [opcodes::RERAISE | 1 << 8, opcodes::RERAISE | 1 << 8];
+
+/// Callback of the JUMP events of our tool: (code, offset, destination), in bytes.
+///
+/// # Safety
+/// Called by the interpreter as METH_FASTCALL with three arguments.
+pub unsafe extern "C" fn loop_door(
+    _module: *mut PyObject,
+    arguments: *mut *mut PyObject,
+    count: Py_ssize_t,
+) -> *mut PyObject {
+    // SAFETY: the interpreter passes a code object and two ints.
+    unsafe {
+        let py = Attached::assume();
+        let none = pyo3_ffi::Py_None();
+        if count != 3 {
+            return Py_NewRef(none);
+        }
+        let code = CodeRef(arguments.read().cast());
+        let destination = pyo3_ffi::PyLong_AsLong(arguments.add(2).read()) / 2;
+        let unit = match doors::find_loop(py, code, destination as u32) {
+            doors::FoundLoop::Unit(unit) => &*unit,
+            doors::FoundLoop::Disable(marker) => return Py_NewRef(marker),
+            doors::FoundLoop::Nothing => return Py_NewRef(none),
+        };
+        match enter_loop(py.thread_state(), unit, destination as u32) {
+            Ok(()) => Py_NewRef(none),
+            Err(()) => ptr::null_mut(),
+        }
+    }
+}
+
+/// Enters a unit at its loop header, if the frame and the world allow. `Err`: an exception is set that the interpreter has
+/// to raise at the frame's instruction.
+unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -> Result<(), ()> {
+    // SAFETY: the current frame executes a jump of the unit's code; its operand stack was saved.
+    unsafe {
+        let frame = tstate.current_frame();
+        let coluber_bytecode::Entry::Loop { depth, .. } = unit.entry else { return Ok(()) };
+        let Some(entry) = unit.entry_function.get() else { return Ok(()) };
+        let base = frame.slot(unit.slot_count);
+        let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
+        if unit.is_invalid()
+            || frame.owner() != layout::frame::OWNED_BY_THREAD
+            || frame.executable().object() != unit.code.object()
+            || frame.globals() != unit.globals
+            || frame.builtins() != unit.builtins
+            || frame.stackpointer() != base.add(depth as usize)
+            || tstate.datastack_top() != buffer.cast()
+            || !frames::has_room(tstate, unit.reserved_words.get() - unit.frame_words)
+            || is_deep(tstate, STACK_SHARE)
+            || is_traced(tstate)
+            || is_watched(tstate, unit)
+        {
+            return Ok(());
+        }
+        take_over_slots(unit, frame, unit.slot_count + depth as usize);
+        let jump = frame.instr_ptr();
+        frame.set_stackpointer(base);
+        frame.set_visited(NATIVE_MARK);
+        buffer.write(0);
+        buffer.add(1).write(ptr::from_ref(unit) as u64 | door_bits::LOOP);
+        tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
+        let (tracing, what_event) = (tstate.tracing(), tstate.what_event());
+        tstate.set_tracing(0);
+        tstate.set_what_event(-1);
+        unit.entered.set(unit.entered.get() + 1);
+        unit.entries.set(unit.entries.get() + 1);
+        let result = entry(frames::raw(tstate), frame, buffer);
+        unit.entered.set(unit.entered.get() - 1);
+        tstate.set_tracing(tracing);
+        tstate.set_what_event(what_event);
+        tstate.set_datastack_top(buffer.cast());
+        frame.set_visited(0);
+        if ATTENTION.load(Ordering::Relaxed) != 0 {
+            attend(tstate);
+        }
+        if result > DEOPT {
+            land_on_return(frame, unit, result as *mut PyObject);
+        } else if result != DEOPT {
+            return raise_at_jump(tstate, frame, unit, destination);
+        }
+        if frame.instr_ptr() == jump {
+            // Going on at the jump itself: the interpreter takes an unmoved pointer for "jump as you were told".
+            debug_assert!(frame.stackpointer() >= base);
+        }
+        Ok(())
+    }
+}
+
+/// Whether this thread has a tracer or profiler.
+unsafe fn is_traced(tstate: ThreadState) -> bool {
+    // SAFETY: fields of the thread state. Our own callback counts once in `tracing`.
+    unsafe {
+        let function = |offset: usize| tstate.0.add(offset).cast::<usize>().read();
+        function(layout::thread_state::C_TRACEFUNC) != 0
+            || function(layout::thread_state::C_PROFILEFUNC) != 0
+            || tstate.tracing() != 1
+    }
+}
+
+/// The unit returned from the function: lets the interpreter do the rest of RETURN_VALUE.
+unsafe fn land_on_return(frame: Frame, unit: &UnitRecord, value: *mut PyObject) {
+    let offset = unit.return_offset.expect("a unit that returns has a RETURN_VALUE");
+    // SAFETY: locals are dead; the operand stack has room for a value.
+    unsafe {
+        empty_slots(frame, unit.slot_count);
+        frame.set_stackpointer(frame.slot(unit.slot_count));
+        frames::push(frame, StackRef::owned(value));
+        frame.set_instr_ptr(unit.code.units().add(offset as usize));
+    }
+}
+
+/// An exception that no handler of the frame covers. The interpreter, told by NULL, looks for a handler at the jump's
+/// *destination* (`INSTRUMENTED_JUMP`, 3.14 and 3.15); where that has one, the frame goes on at a RERAISE outside of its
+/// code instead, which no handler covers.
+unsafe fn raise_at_jump(tstate: ThreadState, frame: Frame, unit: &UnitRecord, destination: u32) -> Result<(), ()> {
+    // SAFETY: the frame is filled, `instr_ptr` is the raising instruction.
+    unsafe {
+        if !frames::has_handler(unit.code, destination) {
+            return Err(());
+        }
+        frames::add_traceback();
+        let base = frame.slot(unit.slot_count);
+        while frame.stackpointer() > base {
+            let top = frame.stackpointer().sub(1);
+            frame.set_stackpointer(top);
+            close(top.read());
+        }
+        let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
+        if unit.code.stack_size() < 2 {
+            // No room for the offset: the wrong handler is the lesser evil than a write behind the frame.
+            ffi::_PyErr_SetRaisedException(frames::raw(tstate), exception);
+            return Err(());
+        }
+        frames::push(frame, StackRef::tagged_int(i64::from(frame.offset())));
+        frames::push(frame, StackRef::owned(exception));
+        frame.set_instr_ptr((&raw const RERAISE).cast_mut().cast());
+        Ok(())
+    }
+}
+
+/// Type of [`function_door`] as a stub calls it: a vectorcall with the unit behind.
+pub type StubbedVectorcall = vectorcallfunc;

@@ -1,0 +1,217 @@
+//! Interpreter frames on the thread's data stack: made, filled, linked, unwound, run.
+//!
+//! A frame lies in `co_framesize` words; a unit's buffer lies behind its own frame. Frames are freed in reverse order by
+//! setting the top of the data stack back, so nothing here ever makes a new piece of the data stack: doors reserve room
+//! for everything that an exit may need.
+
+use crate::ffi_extra::close;
+use crate::plan::find_handler;
+use coluber_cpython::raw::{CodeRef, Frame, FunctionRef, StackRef, ThreadState};
+use coluber_cpython::{ffi, layout};
+use pyo3_ffi::{Py_NewRef, PyObject, PyThreadState};
+use std::ptr;
+
+/// Reads the frame's `return_offset`, `owner` and `visited` as one number.
+const OWNER_WORD: usize = layout::frame::RETURN_OFFSET;
+
+/// The thread state as the interpreter's functions want it.
+pub fn raw(tstate: ThreadState) -> *mut PyThreadState {
+    tstate.0.cast()
+}
+
+/// Whether the current piece of the data stack has room for `words` more.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn has_room(tstate: ThreadState, words: usize) -> bool {
+    // SAFETY: the calling thread's own state.
+    unsafe {
+        let (top, limit) = (tstate.datastack_top() as usize, tstate.datastack_limit() as usize);
+        top != 0 && 8 * words < limit - top
+    }
+}
+
+/// Fills the fixed part of a frame for a function; slots and operand stack are the caller's business. The code is
+/// borrowed, the reference to the function moves into the frame.
+///
+/// # Safety
+/// `frame` has room for the code's frame; the function is valid and `code` its code.
+#[inline]
+pub unsafe fn initialize(frame: Frame, function: FunctionRef, code: CodeRef, slots: usize, previous: Frame, mark: u8) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        frame.set_executable(StackRef::borrowed(code.object()));
+        frame.set_previous(previous);
+        frame.set_function(StackRef(function.0 as u64));
+        frame.set_globals(function.globals());
+        frame.set_builtins(function.builtins());
+        frame.set_locals(ptr::null_mut());
+        frame.set_frame_object(ptr::null_mut());
+        frame.set_instr_ptr(code.units());
+        frame.set_stackpointer(frame.slot(slots));
+        let owner = u32::from(layout::frame::OWNED_BY_THREAD) << 16 | u32::from(mark) << 24;
+        frame.0.add(OWNER_WORD).cast::<u32>().write(owner);
+    }
+}
+
+/// Makes the references of a frame's fixed part owned, as the interpreter has them.
+///
+/// # Safety
+/// A valid frame whose code and function are alive.
+pub unsafe fn own_fixed_part(frame: Frame) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let executable = frame.executable();
+        if !executable.owns() {
+            frame.set_executable(StackRef::owned(Py_NewRef(executable.object())));
+        }
+        let function = frame.function();
+        if !function.owns() {
+            frame.set_function(StackRef::owned(Py_NewRef(function.object())));
+        }
+    }
+}
+
+/// Unlinks a frame: `previous` becomes current.
+///
+/// # Safety
+/// The frame is the current one.
+#[inline]
+pub unsafe fn unlink(tstate: ThreadState, frame: Frame, previous: Frame) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        tstate.set_current_frame(previous);
+        #[cfg(Py_3_15)]
+        {
+            // `_PyThreadState_UpdateLastProfiledFrame` of `pycore_interpframe.h`.
+            let last = tstate.0.add(layout::thread_state::LAST_PROFILED_FRAME).cast::<Frame>();
+            if last.read() == frame {
+                last.write(previous);
+                let sequence = tstate.0.add(layout::thread_state::LAST_PROFILED_FRAME_SEQ).cast::<usize>();
+                sequence.write(sequence.read().wrapping_add(1));
+            }
+        }
+        #[cfg(not(Py_3_15))]
+        let _ = frame;
+    }
+}
+
+/// Clears and pops an unlinked frame that owns its references. Runs Python code; keeps the exception that is set.
+///
+/// # Safety
+/// The frame is the last one on the data stack.
+pub unsafe fn clear_and_pop(tstate: ThreadState, frame: Frame, frame_words: usize) {
+    // SAFETY: promised by the caller; the function wants the frame to end at the top of the data stack.
+    unsafe {
+        tstate.set_datastack_top(frame.0.add(8 * frame_words));
+        ffi::_PyEval_FrameClearAndPop(raw(tstate), frame);
+    }
+}
+
+/// Runs a filled, unlinked frame to its end and pops it. NULL if it raised.
+///
+/// # Safety
+/// The frame is the last one on the data stack and owns its references; the current frame is its caller.
+pub unsafe fn run(tstate: ThreadState, frame: Frame, frame_words: usize) -> *mut PyObject {
+    // SAFETY: promised by the caller.
+    unsafe {
+        tstate.set_datastack_top(frame.0.add(8 * frame_words));
+        ffi::_PyEval_EvalFrameDefault(raw(tstate), frame, 0)
+    }
+}
+
+/// Pushes on the frame's operand stack.
+///
+/// # Safety
+/// There is room; `stackpointer` is valid.
+pub unsafe fn push(frame: Frame, value: StackRef) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let top = frame.stackpointer();
+        top.write(value);
+        frame.set_stackpointer(top.add(1));
+    }
+}
+
+/// Adds the traceback entry of the current frame to the exception that is set.
+///
+/// # Safety
+/// The frame is linked and its `instr_ptr` is the raising instruction.
+pub unsafe fn add_traceback() {
+    // SAFETY: an exception is set; PyEval_GetFrame makes the frame object if there is none yet.
+    unsafe {
+        let object = pyo3_ffi::PyEval_GetFrame();
+        if !object.is_null() {
+            pyo3_ffi::PyTraceBack_Here(object);
+        }
+    }
+}
+
+/// The exception table of a code object.
+///
+/// # Safety
+/// A valid code object.
+pub unsafe fn exception_table<'a>(code: CodeRef) -> &'a [u8] {
+    // SAFETY: the table is a bytes object that lives as long as the code.
+    unsafe {
+        let table = code.exception_table().cast::<u8>();
+        let size = table.add(layout::object::OB_SIZE).cast::<isize>().read();
+        std::slice::from_raw_parts(table.add(layout::bytes::OB_SVAL), size as usize)
+    }
+}
+
+/// Whether a handler covers the instruction.
+///
+/// # Safety
+/// A valid code object.
+pub unsafe fn has_handler(code: CodeRef, offset: u32) -> bool {
+    // SAFETY: promised by the caller.
+    find_handler(unsafe { exception_table(code) }, offset).is_some()
+}
+
+/// Goes on at the handler that covers `offset`, with the exception that is set on the operand stack
+/// (`exception_unwind` of `Python/bytecodes.c`). False: there is none. Runs Python code when operands die.
+///
+/// # Safety
+/// The frame is filled and owns its references.
+pub unsafe fn enter_handler(tstate: ThreadState, frame: Frame, offset: u32) -> bool {
+    // SAFETY: promised by the caller; the depth is within the operand stack.
+    unsafe {
+        let code = frame.code();
+        let Some(handler) = find_handler(exception_table(code), offset) else { return false };
+        let floor = frame.slot(code.slot_count() as usize + handler.depth as usize);
+        while frame.stackpointer() > floor {
+            let top = frame.stackpointer().sub(1);
+            frame.set_stackpointer(top);
+            close(top.read());
+        }
+        if handler.push_offset {
+            push(frame, StackRef::tagged_int(i64::from(offset)));
+        }
+        let exception = ffi::_PyErr_GetRaisedException(raw(tstate));
+        push(frame, StackRef::owned(exception));
+        frame.set_instr_ptr(code.units().add(handler.target as usize));
+        true
+    }
+}
+
+/// Ends a frame of an inlined call of which somebody made a frame object: called by compiled code after the call, when the
+/// frame is unlinked and its `frame_obj` is not NULL. The frame object lives on without locals.
+///
+/// # Safety
+/// The frame is unlinked and not used again before it is initialised anew; its slots own nothing.
+pub unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
+    // SAFETY: promised by the caller; the top of the data stack is put back, as the frame lies inside a unit's buffer.
+    unsafe {
+        let code = frame.code();
+        let slots = code.slot_count() as usize;
+        for slot in 0..slots {
+            frame.slot(slot).write(StackRef::NULL);
+        }
+        frame.set_stackpointer(frame.slot(slots));
+        frame.set_visited(0);
+        let top = tstate.datastack_top();
+        clear_and_pop(tstate, frame, code.frame_size() as usize);
+        tstate.set_datastack_top(top);
+    }
+}

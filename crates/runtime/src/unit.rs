@@ -1,0 +1,405 @@
+//! The runtime's record of a unit, and what the back end is told of the process.
+//!
+//! A record is made before the unit is compiled (its invalid flag is compiled in) and lives until [`crate::retire`] frees
+//! it: when its doors are closed and nobody is inside. It holds references to its code objects and to every object of
+//! its pool, never to its function: that may die, and its door with it.
+
+use crate::arena::{Arena, Place};
+use crate::helpers;
+use crate::plan::{PlannedExit, plan_exit};
+use coluber_backend::{Addresses, CompiledCode, Layout, Target};
+use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
+use coluber_cpython::raw::{Attached, CodeRef, Frame};
+use coluber_cpython::{ffi, layout, pool};
+use coluber_ir::Resume;
+use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The machine code of a unit; see `ARCHITECTURE.md`.
+pub type EntryFunction = unsafe extern "C" fn(*mut PyThreadState, Frame, *mut u64) -> u64;
+/// Result of compiled code: the frame is filled and the interpreter has to run it on.
+pub const DEOPT: u64 = 1;
+/// What `visited` holds while compiled code runs a frame.
+pub const NATIVE_MARK: u8 = 0xc5;
+/// The same for the frame of an inlined call, while it is linked.
+pub const INLINED_MARK: u8 = 0xc6;
+/// First buffer word that is free for exits: see [`door_bits`].
+pub const FIRST_EXIT_WORD: u32 = 2;
+/// Frames with their buffers must fit a fresh piece of the data stack.
+pub const MAX_FRAME_WORDS: usize = 1500;
+
+/// Low bit of buffer word 1: set when the loop door entered the unit.
+pub mod door_bits {
+    /// Entered by the loop door.
+    pub const LOOP: u64 = 1;
+}
+
+/// A code object of a unit.
+pub struct UnitCode {
+    /// The code object; the unit has a reference.
+    pub code: CodeRef,
+    /// Its first instruction.
+    pub units: *mut u16,
+    /// `co_framesize`.
+    pub frame_words: usize,
+    /// Slots in front of the operand stack.
+    pub slot_count: usize,
+}
+
+/// Types seen by the guard of one exit, at most [`GUILTY_TYPES`].
+#[derive(Default)]
+pub struct GuiltyTypes(pub Vec<GuiltyType>);
+/// How many types are told apart.
+pub const GUILTY_TYPES: usize = 4;
+
+/// A type that made a guard fail. Its class may be gone: the address is only good for comparing.
+pub struct GuiltyType {
+    /// Address of the type object.
+    pub address: usize,
+    /// Its name.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a unit is made from.
+pub struct UnitParts<'a> {
+    /// For people.
+    pub name: String,
+    /// Where it is entered.
+    pub entry: Entry,
+    /// Globals and builtins of its code: part of its identity.
+    pub globals: *mut PyObject,
+    /// See `globals`.
+    pub builtins: *mut PyObject,
+    /// The objects of the pool by id.
+    pub objects: &'a [*mut PyObject],
+    /// The code objects of the snapshot, its own first.
+    pub codes: &'a [ObjectId],
+}
+
+/// The record. Its address is in buffer word 1 and in the unit's stub.
+#[repr(C, align(16))]
+pub struct UnitRecord {
+    /// Not zero as soon as an invariant is broken, or the unit retired for another reason.
+    pub invalid: AtomicU64,
+    /// The machine code, once installed.
+    pub entry_function: Cell<Option<EntryFunction>>,
+    /// How many activations are inside.
+    pub entered: Cell<u64>,
+    /// How often it was entered.
+    pub entries: Cell<u64>,
+    /// Part of `eval_breaker` that was found to mean "no tool interested in this code".
+    pub checked_version: Cell<u64>,
+    /// The own code.
+    pub code: CodeRef,
+    /// Its globals (a reference is held).
+    pub globals: *mut PyObject,
+    /// Its builtins (a reference is held).
+    pub builtins: *mut PyObject,
+    /// Size of its frame.
+    pub frame_words: usize,
+    /// Frame, buffer, outputs, inlined frames.
+    pub total_words: Cell<usize>,
+    /// `total_words` and the frames that an exit makes.
+    pub reserved_words: Cell<usize>,
+    /// `co_argcount`.
+    pub argument_count: usize,
+    /// Slots in front of the operand stack.
+    pub slot_count: usize,
+    /// Whether arguments can be bound by position alone.
+    pub is_simple: bool,
+    /// Where it is entered.
+    pub entry: Entry,
+    /// Offset of a RETURN_VALUE of the own code, if there is one.
+    pub return_offset: Option<u32>,
+    /// For people.
+    pub name: String,
+    /// All codes.
+    pub codes: Vec<UnitCode>,
+    /// The objects of the pool by id; references are held.
+    pub objects: Vec<*mut PyObject>,
+    /// Exits by id.
+    pub exits: RefCell<Vec<PlannedExit>>,
+    /// How often each exit was taken.
+    pub exit_counts: RefCell<Vec<u64>>,
+    /// Types that made guards fail.
+    pub guilty: RefCell<Vec<GuiltyTypes>>,
+    /// Its machine code.
+    pub place: Cell<Option<Place>>,
+    /// Its door's stub.
+    pub stub: Cell<Option<Place>>,
+}
+
+fn owned(object: *mut PyObject) -> *mut PyObject {
+    // SAFETY: callers pass valid objects and are attached.
+    unsafe { Py_INCREF(object) };
+    object
+}
+
+impl UnitRecord {
+    /// A record for a unit that will be compiled.
+    ///
+    /// # Safety
+    /// The objects must be valid; those named by `codes` must be code objects.
+    pub unsafe fn new(_py: Attached, parts: UnitParts) -> Result<*mut UnitRecord, String> {
+        use layout::code::*;
+        // SAFETY: promised by the caller.
+        unsafe {
+            let codes: Vec<_> = parts.codes.iter().map(|id| CodeRef(parts.objects[id.0 as usize].cast())).collect();
+            let code = codes[0];
+            let flags = code.flags();
+            if flags & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0 {
+                return Err("generators are not entered yet".into());
+            }
+            let codes = codes.into_iter().map(|code| UnitCode {
+                code,
+                units: code.units(),
+                frame_words: code.frame_size() as usize,
+                slot_count: code.slot_count() as usize,
+            });
+            let record = UnitRecord {
+                invalid: AtomicU64::new(0),
+                entry_function: Cell::new(None),
+                entered: Cell::new(0),
+                entries: Cell::new(0),
+                checked_version: Cell::new(u64::MAX),
+                code,
+                globals: owned(parts.globals),
+                builtins: owned(parts.builtins),
+                frame_words: code.frame_size() as usize,
+                total_words: Cell::new(0),
+                reserved_words: Cell::new(0),
+                argument_count: code.argument_count() as usize,
+                slot_count: code.slot_count() as usize,
+                is_simple: flags & (FLAG_VARARGS | FLAG_VARKEYWORDS) == 0
+                    && flags & FLAG_OPTIMIZED != 0
+                    && code.keyword_only_count() == 0,
+                entry: parts.entry,
+                return_offset: find_return(code),
+                name: parts.name,
+                codes: codes.collect(),
+                objects: parts.objects.iter().copied().map(owned).collect(),
+                exits: RefCell::default(),
+                exit_counts: RefCell::default(),
+                guilty: RefCell::default(),
+                place: Cell::new(None),
+                stub: Cell::new(None),
+            };
+            owned(code.object());
+            Ok(Box::into_raw(Box::new(record)))
+        }
+    }
+
+    /// For the back end.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            objects: self.objects.iter().map(|object| *object as u64).collect(),
+            invalid_flag: (&raw const self.invalid) as u64,
+            codes: self.codes.iter().map(|code| (code.units as u64, code.frame_words as u32)).collect(),
+        }
+    }
+
+    /// Puts machine code into memory. Doors are opened afterwards.
+    pub fn install(&self, _py: Attached, arena: &mut Arena, code: &CompiledCode) -> Result<(), String> {
+        let exits: Vec<_> = code.exits.exits.iter().map(plan_exit).collect();
+        let total = self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
+        let inlined = exits.iter().map(|exit| {
+            let inlined = exit.frames.len().saturating_sub(1);
+            exit.frames[..inlined].iter().map(|frame| self.codes[frame.code].frame_words).sum::<usize>()
+        });
+        let reserved = total + inlined.max().unwrap_or(0);
+        if reserved > MAX_FRAME_WORDS {
+            return Err(format!("needs {reserved} words of the data stack, at most {MAX_FRAME_WORDS} are possible"));
+        }
+        let place = arena.allocate(&code.bytes, &self.name)?;
+        self.total_words.set(total);
+        self.reserved_words.set(reserved);
+        *self.exit_counts.borrow_mut() = vec![0; exits.len()];
+        *self.guilty.borrow_mut() = exits.iter().map(|_| GuiltyTypes::default()).collect();
+        *self.exits.borrow_mut() = exits;
+        self.place.set(Some(place));
+        // SAFETY: the place holds a function of that type, made for this record.
+        let entry = unsafe { std::mem::transmute::<*mut u8, EntryFunction>(place.address.as_ptr()) };
+        self.entry_function.set(Some(entry));
+        Ok(())
+    }
+
+    /// Whether new activations are refused.
+    pub fn is_invalid(&self) -> bool {
+        self.invalid.load(Ordering::Relaxed) != 0
+    }
+
+    /// Stops new activations; those inside leave at their next check.
+    pub fn invalidate(&self) {
+        self.invalid.store(1, Ordering::Relaxed);
+    }
+
+    /// What its exits say to the next compilation.
+    pub fn exit_facts(&self) -> Vec<ExitFact> {
+        let exits = self.exits.borrow();
+        let counts = self.exit_counts.borrow();
+        let taken = exits.iter().zip(counts.iter()).filter(|(exit, count)| **count > 0 && !exit.benign);
+        let facts = taken.map(|(exit, count)| {
+            let frame = &exit.frames[0];
+            let offset = match frame.resume {
+                Resume::At { start, .. } => start,
+                Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+            };
+            ExitFact { code: frame.code, offset, reason: exit.reason.into(), count: *count }
+        });
+        facts.collect()
+    }
+
+    /// How often it was left, and how often of these for something that speaks against the code.
+    pub fn exit_totals(&self) -> (u64, u64) {
+        let exits = self.exits.borrow();
+        let counts = self.exit_counts.borrow();
+        let against = exits.iter().zip(counts.iter()).filter(|(exit, _)| !exit.benign).map(|(_, count)| count).sum();
+        (counts.iter().sum(), against)
+    }
+
+    /// Frees the record, its code and its references.
+    ///
+    /// # Safety
+    /// Nobody is inside, no door or registry leads to it, and the pointer is not used again. Runs Python code.
+    pub unsafe fn free(record: *mut UnitRecord, _py: Attached, arena: &mut Arena) -> Vec<*mut PyObject> {
+        // SAFETY: made by `new`, given up by the caller.
+        let record = unsafe { Box::from_raw(record) };
+        for place in [record.place.get(), record.stub.get()].into_iter().flatten() {
+            // SAFETY: nobody is inside, and no function has the stub any more.
+            unsafe { arena.free(place) };
+        }
+        let mut references = record.objects;
+        references.extend([record.globals, record.builtins, record.code.object()]);
+        references
+    }
+}
+
+/// Releases what [`UnitRecord::free`] returned, outside of all borrows: it may run Python code.
+///
+/// # Safety
+/// Owned references.
+pub unsafe fn release(_py: Attached, references: Vec<*mut PyObject>) {
+    for object in references {
+        // SAFETY: promised by the caller.
+        unsafe { Py_DECREF(object) };
+    }
+}
+
+/// Offset of a RETURN_VALUE of a code object.
+unsafe fn find_return(code: CodeRef) -> Option<u32> {
+    use coluber_cpython::current::opcodes;
+    // SAFETY: `co_code` is a bytes object with the base opcodes, two bytes per unit; it is released at the end.
+    unsafe {
+        let bytes = pyo3_ffi::PyObject_GetAttrString(code.object(), c"co_code".as_ptr());
+        if bytes.is_null() {
+            pyo3_ffi::PyErr_Clear();
+            return None;
+        }
+        let data = bytes.cast::<u8>().add(layout::bytes::OB_SVAL);
+        let count = code.unit_count();
+        let mut offset = 0;
+        let mut found = None;
+        while offset < count && found.is_none() {
+            let opcode = data.add(2 * offset).read();
+            if u16::from(opcode) == opcodes::RETURN_VALUE {
+                found = Some(offset as u32);
+            }
+            offset += 1 + usize::from(opcodes::CACHES[usize::from(opcode)]);
+        }
+        Py_DECREF(bytes);
+        found
+    }
+}
+
+/// Addresses and offsets for the back end. Reads nothing but constants.
+pub fn target(_py: Attached) -> Target {
+    let types = Kind::ALL.iter().map(|kind| pool::type_of_kind(*kind).0 as u64).collect();
+    // SAFETY: addresses of static objects.
+    let (true_object, false_object, none_object) =
+        unsafe { (pyo3_ffi::Py_True() as u64, pyo3_ffi::Py_False() as u64, pyo3_ffi::Py_None() as u64) };
+    let lowest = -layout::runtime::SMALL_NEGATIVE;
+    Target {
+        helpers: helpers::address_table(),
+        leave: crate::exits::leave as *const () as u64,
+        dealloc: ffi::_Py_Dealloc as *const () as u64,
+        box_int: helpers::box_int as *const () as u64,
+        box_float: helpers::box_float as *const () as u64,
+        unbox_int: helpers::unbox_int as *const () as u64,
+        float_power: helpers::float_power as *const () as u64,
+        power_exit_bits: helpers::POWER_EXIT_BITS,
+        record_first_store: helpers::record_first_store as *const () as u64,
+        vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
+        types,
+        true_object,
+        false_object,
+        none_object,
+        exhausted_mark: (&raw const helpers::EXHAUSTED) as u64,
+        small_ints: (
+            layout::small_int(lowest).expect("the lowest small int") as u64,
+            layout::runtime::SMALL_INT_SIZE as u32,
+            lowest,
+            layout::runtime::SMALL_POSITIVE - 1,
+        ),
+        debug_refcounts: coluber_cpython::IS_DEBUG_BUILD,
+        incref: helpers::incref as *const () as u64,
+        decref: helpers::decref as *const () as u64,
+        layout: interpreter_layout(),
+    }
+}
+
+fn interpreter_layout() -> Layout {
+    use layout::*;
+    Layout {
+        ob_refcnt: object::OB_REFCNT as i32,
+        ob_type: object::OB_TYPE as i32,
+        float_value: float::OB_FVAL as i32,
+        long_tag: long::LV_TAG as i32,
+        long_digit: long::OB_DIGIT as i32,
+        list_size: object::OB_SIZE as i32,
+        list_items: list::OB_ITEM as i32,
+        tuple_size: object::OB_SIZE as i32,
+        tuple_items: tuple::OB_ITEM as i32,
+        cell_ref: cell::OB_REF as i32,
+        type_version_tag: type_object::TP_VERSION_TAG as i32,
+        type_cached_keys: type_object::HT_CACHED_KEYS as i32,
+        keys_version: dict_keys::DK_VERSION as i32,
+        values_valid: dict_values::VALID as i32,
+        managed_dict: instance::MANAGED_DICT as i32,
+        function_code: function::FUNC_CODE as i32,
+        range_iterator_start: range_iterator::START as i32,
+        range_iterator_step: range_iterator::STEP as i32,
+        range_iterator_length: range_iterator::LEN as i32,
+        sequence_iterator_index: list_iterator::IT_INDEX as i32,
+        sequence_iterator_sequence: list_iterator::IT_SEQ as i32,
+        frame_executable: frame::EXECUTABLE as i32,
+        frame_previous: frame::PREVIOUS as i32,
+        frame_function: frame::FUNCOBJ as i32,
+        frame_globals: frame::GLOBALS as i32,
+        frame_builtins: frame::BUILTINS as i32,
+        frame_locals_dict: frame::LOCALS as i32,
+        frame_object: frame::FRAME_OBJ as i32,
+        frame_instr_ptr: frame::INSTR_PTR as i32,
+        frame_stackpointer: frame::STACKPOINTER as i32,
+        frame_return_offset: frame::RETURN_OFFSET as i32,
+        frame_owner: frame::OWNER as i32,
+        frame_visited: frame::VISITED as i32,
+        frame_localsplus: frame::LOCALSPLUS as i32,
+        tstate_current_frame: thread_state::CURRENT_FRAME as i32,
+        tstate_eval_breaker: thread_state::EVAL_BREAKER as i32,
+        tstate_interp: thread_state::INTERP as i32,
+        code_bytes: code::CO_CODE_ADAPTIVE as i32,
+        float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
+        int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),
+        freelist_limit: freelist::MAX_FLOATS as i32,
+        null_stackref: stack_ref::NULL as i64,
+        borrowed_bit: stack_ref::TAG_REFCNT as i64,
+        pending_bits: eval_breaker::EVENTS_MASK as i64,
+    }
+}
+
+fn freelist_offsets(list: usize) -> (i32, i32) {
+    ((list + layout::freelist::HEAD) as i32, (list + layout::freelist::SIZE) as i32)
+}
