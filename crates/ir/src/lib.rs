@@ -28,6 +28,7 @@
 pub mod cfg;
 pub mod exit_table;
 pub mod fields;
+pub mod filetest;
 pub mod frame_state;
 pub mod function;
 pub mod helpers;
