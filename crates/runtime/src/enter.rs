@@ -235,8 +235,10 @@ unsafe fn callers_operands(
         if caller.is_null() || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER {
             return ptr::null_mut();
         }
+        // A specialised form that missed has done what CALL does.
         let opcode = caller.instr_ptr().cast::<u8>().read();
-        if u16::from(opcode) != opcodes::CALL && u16::from(opcode) != opcodes::INSTRUMENTED_CALL {
+        let base = u16::from(opcodes::DEOPT[usize::from(opcode)]);
+        if base != opcodes::CALL && u16::from(opcode) != opcodes::INSTRUMENTED_CALL {
             return ptr::null_mut();
         }
         let code = CodeRef(caller.executable().object().cast());

@@ -1,0 +1,235 @@
+//! Units written by hand, for `tests/probe.py`: doors, frames and exits without a compiler.
+//!
+//! Every unit leaves by exit 0, which is built from what the test asks for; the "machine code" jumps to [`native`].
+
+use coluber_backend::CompiledCode;
+use coluber_bytecode::{Entry, ObjectId};
+use coluber_cpython::hooks::{WatchCallbacks, Watchers};
+use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef};
+use coluber_ir::Resume;
+use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue};
+use coluber_runtime::arena::Arena;
+use coluber_runtime::unit::{UnitParts, UnitRecord};
+use coluber_runtime::{doors, exits, helpers, observers, stub};
+use pyo3_ffi::*;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static ARENA: Mutex<Option<Arena>> = Mutex::new(None);
+static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// # Safety
+/// As called by a door.
+unsafe extern "C" fn native(tstate: *mut PyThreadState, frame: Frame, buffer: *mut u64) -> u64 {
+    // SAFETY: the record and the slots are those of a unit that `probe_open` made.
+    unsafe {
+        let (unit, _) = exits::unit_of_buffer(buffer);
+        let depth = match unit.entry {
+            Entry::Loop { depth, .. } => depth as usize,
+            Entry::Function => 0,
+        };
+        for slot in 0..unit.slot_count + depth {
+            let value = frame.slot(slot).read();
+            buffer.add(2 + slot).write(if value.is_null() {
+                0
+            } else if value.is_tagged_int() {
+                value.untag_int() as u64
+            } else {
+                value.0
+            });
+        }
+        let tstate = coluber_cpython::ThreadState(tstate.cast());
+        match unit.name.as_str() {
+            "raise" => PyErr_SetString(PyExc_ValueError, c"from compiled code".as_ptr()),
+            "return" => {
+                let result = helpers::box_int(42);
+                for slot in 0..unit.slot_count + depth {
+                    if !frame.slot(slot).read().is_tagged_int() {
+                        Py_XDECREF(buffer.add(2 + slot).read() as *mut PyObject);
+                    }
+                }
+                return result as u64;
+            }
+            "observe" => {
+                // The last local is unboxed: what `observed()` sees must come from exit 0.
+                let slot = unit.slot_count - 1;
+                buffer.add(2 + slot).write(41);
+                buffer.write(1);
+                for slot in 0..unit.slot_count - 1 {
+                    let value = buffer.add(2 + slot).read();
+                    frame.slot(slot).write(coluber_cpython::StackRef(value | 1));
+                }
+                frame.set_instr_ptr(unit.code.units().add(unit.code.first_traceable() as usize));
+                let name = PyUnicode_FromString(c"observed".as_ptr());
+                let function = PyDict_GetItem(unit.globals, name);
+                Py_DECREF(name);
+                let result = PyObject_CallNoArgs(function);
+                buffer.write(0);
+                if result.is_null() {
+                    PyErr_Print();
+                } else {
+                    Py_DECREF(result);
+                }
+                // The same value once more, as a real one, for the interpreter.
+                buffer.add(2 + slot).write(41);
+            }
+            _ => {}
+        }
+        exits::leave(tstate, frame, buffer, 0)
+    }
+}
+
+unsafe fn text(object: *mut PyObject) -> String {
+    // SAFETY: a str.
+    unsafe { std::ffi::CStr::from_ptr(PyUnicode_AsUTF8(object)).to_string_lossy().into_owned() }
+}
+
+unsafe fn number(tuple: *mut PyObject, index: isize) -> i64 {
+    // SAFETY: a tuple of ints.
+    unsafe { PyLong_AsLongLong(PyTuple_GetItem(tuple, index)) }
+}
+
+fn resume(kind: &str, offset: i64, next: i64) -> Resume {
+    let (offset, next) = (offset as u32, next as u32);
+    match kind {
+        "call" => Resume::PushResult { offset, next },
+        "init" => Resume::DropResult { offset, next },
+        _ => Resume::At { start: offset, offset },
+    }
+}
+
+/// `probe_start()`.
+///
+/// # Safety
+/// Called through `ctypes.PyDLL`, like all others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_start() -> *mut PyObject {
+    // SAFETY: attached.
+    unsafe {
+        let py = Attached::assume();
+        *ARENA.lock().unwrap() = Some(Arena::new(16 << 20, None).unwrap());
+        doors::start(py).unwrap();
+        observers::start(py);
+        let watchers = Watchers::acquire(
+            py,
+            WatchCallbacks {
+                dict: |_, _, _, _| {},
+                class: |_| {},
+                function: |event, function| doors::on_function(Attached::assume(), event, function),
+                code: |_, _| {},
+            },
+        );
+        std::mem::forget(watchers.unwrap());
+        Py_NewRef(Py_None())
+    }
+}
+
+/// `probe_open(name, functions, header and depth or (), [(code, kind, offset, next, [slots]), ...])`: a slot is an index into
+/// the unit's own slots, or a negative number `-1 - n` for the int constant n; the frames are innermost first, each with its
+/// function in the first place of an inlined one.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_open(
+    name: *mut PyObject,
+    functions: *mut PyObject,
+    loop_entry: *mut PyObject,
+    frames: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: the test passes what the doc says.
+    unsafe {
+        let py = Attached::assume();
+        let name = text(name);
+        let function = FunctionRef(PyList_GetItem(functions, 0).cast());
+        let code = function.code();
+        let entry = if PyTuple_Size(loop_entry) == 0 {
+            Entry::Function
+        } else {
+            Entry::Loop { header: number(loop_entry, 0) as u32, depth: number(loop_entry, 1) as u32 }
+        };
+        let mut objects = vec![code.object()];
+        let mut codes = vec![ObjectId(0)];
+        let mut exit_frames = Vec::new();
+        let mut own_values = 0;
+        for index in 0..PyList_Size(frames) {
+            let row = PyList_GetItem(frames, index);
+            let inlined = FunctionRef(PyTuple_GetItem(row, 0).cast());
+            let is_own = index == PyList_Size(frames) - 1;
+            let (frame_code, frame_function) = if is_own {
+                (0, None)
+            } else {
+                objects.push(inlined.code().object());
+                codes.push(ObjectId(objects.len() as u32 - 1));
+                objects.push(inlined.object());
+                (codes.len() - 1, Some(ObjectId(objects.len() as u32 - 1)))
+            };
+            let slots = PyTuple_GetItem(row, 4);
+            let values = (0..PyList_Size(slots)).map(|index| match PyLong_AsLongLong(PyList_GetItem(slots, index)) {
+                slot @ 0..1000 => ExitValue::Object { word: 2 + slot as u32, owned: true },
+                slot @ 1000..2000 => ExitValue::TaggedInt(2 + slot as u32 - 1000),
+                slot @ 2000.. => ExitValue::Int(2 + slot as u32 - 2000),
+                -1 => ExitValue::Null,
+                constant => ExitValue::IntConstant(-1 - constant),
+            });
+            let mut values: Vec<_> = values.collect();
+            own_values = own_values.max(values.len());
+            let code = CodeRef(objects[codes[frame_code].0 as usize].cast());
+            let stack = values.split_off(code.slot_count() as usize);
+            exit_frames.push(ExitFrame {
+                code: frame_code,
+                function: frame_function,
+                resume: resume(&text(PyTuple_GetItem(row, 1)), number(row, 2), number(row, 3)),
+                locals: values,
+                stack,
+            });
+        }
+        let kind = if name == "raise" { ExitKind::Raise } else { ExitKind::Guard };
+        let exit = Exit { kind, reason: "Probe", benign: false, guilty: Some(2), frames: exit_frames };
+        let (globals, builtins) = (function.globals(), function.builtins());
+        let parts = UnitParts { name, entry, globals, builtins, objects: &objects, codes: &codes };
+        let unit = UnitRecord::new(py, parts).unwrap();
+        let compiled = CompiledCode {
+            bytes: stub::stub(0, native as *const () as u64),
+            alignment: 16,
+            exits: ExitTable { exits: vec![exit], buffer_words: 2 + 64 },
+            extra_words: 0,
+            output_word: 0,
+            clif: None,
+            sources: Vec::new(),
+        };
+        let mut arena = ARENA.lock().unwrap();
+        let arena = arena.as_mut().unwrap();
+        (*unit).install(py, arena, &compiled).unwrap();
+        let functions: Vec<_> = (0..PyList_Size(functions)).map(|index| PyList_GetItem(functions, index)).collect();
+        let _ = (LAST.swap(unit as usize, Ordering::Relaxed), own_values);
+        if let Err(message) = doors::open_door(py, arena, &*unit, &functions) {
+            PyErr_SetString(PyExc_RuntimeError, std::ffi::CString::new(message).unwrap().as_ptr());
+            return std::ptr::null_mut();
+        }
+        PyLong_FromSize_t(unit as usize)
+    }
+}
+
+/// `probe_entries(unit)`.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_entries(unit: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a unit that `probe_open` returned.
+    unsafe { PyLong_FromUnsignedLongLong((*(PyLong_AsSize_t(unit) as *const UnitRecord)).entries.get()) }
+}
+
+/// `probe_close(unit)`.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_close(unit: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a unit that `probe_open` returned.
+    unsafe {
+        let unit = &*(PyLong_AsSize_t(unit) as *const UnitRecord);
+        PyLong_FromSize_t(doors::close_door(Attached::assume(), unit).len())
+    }
+}
