@@ -75,7 +75,10 @@ def _start(switch: str | bool) -> None:
     if word not in _ON:
         _log(f"COLUBER={switch} is not understood; known: {', '.join(_ON + _OFF)}; staying off")
         return
-    enable()
+    try:
+        enable()
+    except ValueError as error:
+        _log(f"off: {error}")
 
 
 def enable(**settings: str | int | bool) -> bool:

@@ -29,7 +29,10 @@ def main() -> None:
     os.environ.setdefault("COLUBER", "1")
     for variable, value in settings.items():
         os.environ[variable] = value
-    coluber.enable()
+    try:
+        coluber.enable()
+    except ValueError as error:
+        _fail(f"coluber: {error}")
     _run(words)
 
 
@@ -66,6 +69,7 @@ def _help() -> str:
         name = str(option["name"]).replace("_", "-")
         lines.append(f"  --{name} VALUE   [{option['env']}, default {option['default'] or 'none'}]")
         lines += [f"      {line}" for line in str(option["doc"]).strip().splitlines()]
+        lines.append(f"      Values: {option.get('values', 'text')}.")
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,6 @@ import coluber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import CodeType
 
 __all__ = ["assert_compiled", "assert_not_compiled", "eagerly", "units"]
 
@@ -40,10 +39,9 @@ def eagerly(calls: int = 2, **settings: str | int | bool) -> Iterator[None]:
 
 
 def units(function: Callable[..., Any]) -> list[dict[str, Any]]:
-    """What the statistics say of the compiled units of ``function``."""
-    code: CodeType = function.__code__
-    place = (code.co_filename, code.co_firstlineno)
-    return [unit for unit in coluber.stats().get("units", ()) if (unit.get("file"), unit.get("line")) == place]
+    """What is known of the units of ``function``: its start, and its loops that were seen."""
+    library = coluber._load()
+    return [] if library is None else list(library.unit_facts(function))
 
 
 def assert_compiled(function: Callable[..., Any], exits: int | None = None) -> None:
