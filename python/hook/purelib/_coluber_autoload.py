@@ -11,7 +11,15 @@ import os
 import sys
 
 
+_started = False
+
+
 def start():
+    global _started
+    # In a virtual environment `site` reads its .pth files twice (seen on 3.14.10).
+    if _started:
+        return
+    _started = True
     switch = os.environ.get("COLUBER", "")
     if switch == "0":
         return
