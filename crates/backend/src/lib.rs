@@ -1,9 +1,24 @@
 //! IR to machine code, with Cranelift. The only crate that knows Cranelift.
 //!
 //! The back end translates, it never decides: every speculation is already an op with a frame state. What it needs to
-//! know of the interpreter's memory layout comes in as data ([`Target`]).
+//! know of the interpreter's memory layout comes in as data ([`Target`]), so that the crate links no interpreter.
+//!
+//! * [`target`]: what comes in and goes out;
+//! * `lower`: the driver and one arm per op;
+//! * `exits`: leaving compiled code;
+//! * `references`: reference counts, boxes, unboxing;
+//! * `calls`: helpers and Python calls, what must be in memory around them.
+//!
+//! Rules from measurement: `opt_level=none` with the backtracking allocator (the IR's own passes optimise), cold blocks
+//! for everything rare.
 #![forbid(unsafe_code)]
 
-mod target;
+mod calls;
+mod compile;
+mod exits;
+mod lower;
+mod references;
+pub mod target;
 
+pub use compile::{Options, compile};
 pub use target::{Addresses, CompiledCode, Layout, Target};

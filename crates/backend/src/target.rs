@@ -17,8 +17,11 @@ pub struct Target {
     pub box_float: u64,
     /// Address of `unbox_int(object, out: *mut i64) -> i64`: 1 if an int of more than one digit fits 64 bits.
     pub unbox_int: u64,
-    /// Address of `float_power(f64, f64) -> f64`; NaN with a quiet payload mark means "exit": see the runtime.
+    /// Address of `float_power(f64, f64) -> f64`, and the bits of the NaN it returns where Python would not return a
+    /// float.
     pub float_power: u64,
+    /// See `float_power`.
+    pub power_exit_bits: u64,
     /// Address of `record_first_store(object, index)`.
     pub record_first_store: u64,
     /// Address of `PyObject_Vectorcall`.

@@ -57,7 +57,7 @@ impl BailoutReason {
 
     /// Whether the unit may be tried again when it is hot again: the reason was of the moment, not of the code.
     pub fn is_passing(&self) -> bool {
-        matches!(self, BailoutReason::Invalidated)
+        matches!(self, BailoutReason::Invalidated | BailoutReason::OtherTool)
     }
 }
 

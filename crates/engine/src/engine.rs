@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What people call a unit; asked for once, when it is first seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct UnitIdentity {
     /// `module.qualname`.
     pub name: String,
@@ -380,7 +380,7 @@ mod tests {
         fn consider(&self, unit: &UnitView<'_>) -> Decision {
             match unit.name {
                 "m.ignored" => Decision::Ignore,
-                "m.later" if unit.code_units == 10 => Decision::Later(3),
+                "m.later" if unit.code_units == 10 => Decision::Later(33),
                 _ => Decision::Compile,
             }
         }
@@ -420,13 +420,13 @@ mod tests {
         let mut engine = engine();
         let key = key(1, UnitEntry::Function);
         assert_eq!(
-            engine.heat(&key, 2, || identity("m.f")),
+            engine.heat(&key, 16, || identity("m.f")),
             HeatAction::Warming
         );
-        let HeatAction::Compile(id) = engine.heat(&key, 2, || unreachable!()) else {
+        let HeatAction::Compile(id) = engine.heat(&key, 16, || unreachable!()) else {
             panic!("not hot")
         };
-        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Nothing);
+        assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Nothing);
         assert_eq!(engine.submitted(id), Some(1));
         engine.installed(
             id,
@@ -435,9 +435,9 @@ mod tests {
                 bytecodes: 10,
             },
         );
-        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Settled);
+        assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Settled);
         assert!(!engine.invalidated(id));
-        assert_eq!(engine.heat(&key, 2, || unreachable!()), HeatAction::Warming);
+        assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Warming);
     }
 
     #[test]
@@ -457,11 +457,11 @@ mod tests {
     fn what_the_strategy_ignores_is_refused_and_loops_need_the_ability() {
         let mut engine = engine();
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.ignored")),
+            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.ignored")),
             HeatAction::Settled
         );
         assert_eq!(
-            engine.heat(&key(2, UnitEntry::Loop(4)), 4, || identity("m.f")),
+            engine.heat(&key(2, UnitEntry::Loop(4)), 32, || identity("m.f")),
             HeatAction::Settled
         );
         assert_eq!(engine.stats.bailouts()["ignored"], 2);
@@ -471,11 +471,11 @@ mod tests {
     fn later_means_more_heat() {
         let mut engine = engine();
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.later")),
+            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.later")),
             HeatAction::Warming
         );
         assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 4, || unreachable!()),
+            engine.heat(&key(1, UnitEntry::Function), 32, || unreachable!()),
             HeatAction::Warming
         );
     }
@@ -484,7 +484,7 @@ mod tests {
     fn exits_lead_to_another_version_that_knows_them() {
         let mut engine = engine();
         let HeatAction::Compile(id) =
-            engine.heat(&key(1, UnitEntry::Function), 4, || identity("m.f"))
+            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.f"))
         else {
             panic!("not hot")
         };

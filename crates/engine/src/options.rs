@@ -366,6 +366,11 @@ options! {
     background: bool = "1", "COLUBER_BACKGROUND", User;
     /// Leave compiled code at random guards, the same ones for the same seed. For tests.
     exits: ForcedExits = "off", "COLUBER_EXITS", Developer;
+    /// Check the IR after every pass, and what the code generator gets. A unit that fails is not compiled and the
+    /// report goes to stderr.
+    verify: bool = "0", "COLUBER_VERIFY", Developer;
+    /// Run only so many optional passes; for finding the one that breaks something.
+    pass_limit: String = "", "COLUBER_PASS_LIMIT", Developer;
     /// The most machine code there may be. When it is reached nothing more is compiled.
     max_code: Bytes = "64M", "COLUBER_MAX_CODE", User;
     /// Which forms of a unit to write into files.

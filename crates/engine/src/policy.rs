@@ -22,9 +22,12 @@ pub struct Policy {
     pub loop_heat: u32,
     /// Heat of being seen once, at one's own entry.
     pub seen_heat: u32,
-    /// Heat for what encloses a loop that was seen: the loops around it and its function. Time is spent in the
-    /// innermost loop, but entering further out is better when that is entered often.
+    /// Heat for the function of a loop that was seen: time is spent in the loop, but entering at the start of the
+    /// function is better when it is called often.
     pub enclosing_heat: u32,
+    /// Heat of one counted call or back-edge. Without the deterministic modes only back-edges of loops around and beside
+    /// a loop that has code are counted: its door makes them heard.
+    pub event_heat: u32,
     /// After so many samples heat that was not renewed counts half.
     pub heat_half_life_samples: u64,
     /// At so many exits through one guard the next version is wanted; doubled with each version.
@@ -43,10 +46,11 @@ impl Policy {
     /// For these settings.
     pub fn new(options: &Options) -> Self {
         let base = Policy {
-            function_heat: 4,
-            loop_heat: 4,
-            seen_heat: 2,
-            enclosing_heat: 1,
+            function_heat: 32,
+            loop_heat: 32,
+            seen_heat: 16,
+            enclosing_heat: 8,
+            event_heat: 1,
             heat_half_life_samples: 2_000,
             exits_to_recompile: 200,
             max_versions: 5,
@@ -59,7 +63,7 @@ impl Policy {
             Hot::Calls(calls) => Policy {
                 function_heat: calls,
                 loop_heat: calls,
-                seen_heat: 1,
+                seen_heat: 0,
                 enclosing_heat: 0,
                 heat_half_life_samples: u64::MAX,
                 ..base

@@ -333,6 +333,8 @@ mod tests {
                 target,
                 dump: Default::default(),
                 forced_exits: crate::options::ForcedExits::Off,
+                verify: false,
+                pass_limit: None,
             }),
             input: CompileInput {
                 snapshot,

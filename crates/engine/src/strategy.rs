@@ -69,6 +69,10 @@ pub struct Services {
     pub dump: DumpSettings,
     /// Exits to be forced.
     pub forced_exits: ForcedExits,
+    /// Whether to verify the IR after every pass.
+    pub verify: bool,
+    /// How many optional passes to run at most.
+    pub pass_limit: Option<usize>,
 }
 
 /// The output of a compilation.

@@ -338,6 +338,9 @@ pub enum Op {
     /// The same value, known to be of that builtin type (and not NULL) for a reason the compiler cannot express.
     #[op(result = custom, refs = alias(value), pure, takes(value: Nullable))]
     AssumeKind { value: Value, kind: Kind },
+    /// The object of another value, read again: something on the heap holds it, whether `value` still does or not.
+    #[op(takes(Any), result = of(value), refs = borrowed, pure)]
+    SameObject { value: Value },
     /// The same value, known not to be NULL.
     #[op(result = Object, refs = alias(value), pure, takes(value: Nullable))]
     AssumeBound { value: Value },

@@ -4,9 +4,10 @@
 //! - [`start`]: options, checks, and taking the interpreter's hooks,
 //! - [`sampler`]: the thread that asks the program, now and then, what it is doing,
 //! - [`heat`]: what a sample or a counted event says,
-//! - [`monitoring`]: calls and back-edges counted by `sys.monitoring`, for the deterministic modes,
+//! - [`monitoring`]: calls and back-edges counted by `sys.monitoring`,
 //! - [`point`]: which places of a code object can be entered,
-//! - [`road`]: snapshot, compile, install,
+//! - [`road`]: snapshot, compile, install, and out of use again,
+//! - [`invariants`]: what units assume of the world,
 //! - [`threads`]: threads that no signal reaches, and forks,
 //! - [`report`]: what people ask for.
 //!
@@ -15,6 +16,7 @@
 
 mod heat;
 mod identity;
+mod invariants;
 mod monitoring;
 mod point;
 mod report;
@@ -29,8 +31,6 @@ use pyo3::prelude::*;
 /// The compiled library of Coluber. Private: use the functions of `coluber`.
 #[pymodule]
 mod _native {
-    #[pymodule_export]
-    use super::monitoring::{on_jump, on_start};
     #[pymodule_export]
     use super::report::{explain, help, is_compiled, options, reset, stats, status, unit_facts};
     #[pymodule_export]

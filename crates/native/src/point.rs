@@ -20,8 +20,6 @@ enum Class {
     Resume,
     JumpBackward,
     ExtendedArg,
-    /// The instruction and its cache length are hidden.
-    Hidden,
     Other,
 }
 
@@ -38,7 +36,7 @@ static TABLE: LazyLock<Vec<(Class, u8)>> = LazyLock::new(|| {
                 None => Some(usize::from(DEOPT[opcode])),
             };
             let Some(base) = base else {
-                return (Class::Hidden, 0);
+                return (Class::Other, 0);
             };
             let class = match NAMES[base] {
                 "RESUME" => Class::Resume,
@@ -94,33 +92,4 @@ fn target(units: &[u16], offset: usize) -> Option<u32> {
     }
     let next = offset as u32 + 1 + u32::from(class(units[offset]).1);
     next.checked_sub(argument)
-}
-
-/// Headers of the loops around the loop with this header, innermost first. Empty when instrumentation hides them.
-///
-/// # Safety
-/// As for [`at`].
-pub unsafe fn enclosing(code: CodeRef, header: u32) -> Vec<u32> {
-    // SAFETY: promised by the caller.
-    let units = unsafe { units(code) };
-    let mut headers = Vec::new();
-    let mut offset = 0;
-    while offset < units.len() {
-        let (class, caches) = class(units[offset]);
-        match class {
-            Class::Hidden => return Vec::new(),
-            Class::JumpBackward if offset as u32 > header => {
-                if let Some(other) = target(units, offset)
-                    && other < header
-                    && !headers.contains(&other)
-                {
-                    headers.push(other);
-                }
-            }
-            _ => {}
-        }
-        offset += 1 + usize::from(caches);
-    }
-    headers.sort_unstable_by(|left, right| right.cmp(left));
-    headers
 }

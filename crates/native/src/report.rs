@@ -2,7 +2,8 @@
 
 use crate::session::{self, STATS};
 use crate::{identity, road, sampler};
-use coluber_cpython::FunctionRef;
+use coluber_bytecode::ExitFact;
+use coluber_cpython::{Attached, FunctionRef};
 use coluber_engine::options::ROWS;
 use coluber_engine::unit::UnitKey;
 use coluber_engine::{Counter, State, Unit, UnitId};
@@ -60,6 +61,13 @@ struct UnitReport {
     unit: Unit,
     entries: u64,
     exits: u64,
+    /// Exits of the version in use.
+    facts: Vec<ExitFact>,
+}
+
+fn attached<'a>() -> Attached<'a> {
+    // SAFETY: everything here is called from Python.
+    unsafe { Attached::assume() }
 }
 
 fn reports(wanted: impl Fn(&Unit) -> bool) -> Vec<UnitReport> {
@@ -72,13 +80,8 @@ fn reports(wanted: impl Fn(&Unit) -> bool) -> Vec<UnitReport> {
     let units = units.unwrap_or_default().into_iter();
     units
         .map(|(id, unit)| {
-            let (entries, exits) = road::entries_and_exits(id);
-            UnitReport {
-                id,
-                unit,
-                entries,
-                exits,
-            }
+            let (entries, exits, facts) = road::exit_report(attached(), id);
+            UnitReport { id, unit, entries, exits, facts }
         })
         .collect()
 }
@@ -100,7 +103,7 @@ fn unit_dict<'py>(py: Python<'py>, report: &UnitReport) -> PyResult<Bound<'py, P
     dict.set_item("invalidations", unit.invalidations)?;
     dict.set_item("id", report.id.0)?;
     let profile = PyList::empty(py);
-    for exit in &unit.exits {
+    for exit in unit.exits.iter().chain(&report.facts) {
         let entry = PyDict::new(py);
         entry.set_item("reason", &exit.reason)?;
         entry.set_item("code", exit.code)?;
@@ -128,6 +131,9 @@ pub fn stats(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     }
     dict.set_item("units", units)?;
     dict.set_item("exits", total_exits)?;
+    let (mapped, used) = road::code_memory(attached());
+    dict.set_item("code_memory_mapped_bytes", mapped)?;
+    dict.set_item("code_memory_used_bytes", used)?;
     let bailouts = PyDict::new(py);
     for (reason, count) in STATS.bailouts() {
         bailouts.set_item(reason, count)?;
@@ -162,7 +168,7 @@ fn key_of(callable: &Bound<'_, PyAny>) -> PyResult<UnitKey> {
 #[pyfunction]
 #[pyo3(signature = (function, /))]
 pub fn is_compiled(function: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(road::is_open(&key_of(function)?))
+    Ok(road::is_open(attached(), &key_of(function)?))
 }
 
 fn reports_of(function: &Bound<'_, PyAny>) -> PyResult<Vec<UnitReport>> {
@@ -214,6 +220,9 @@ pub fn explain(function: &Bound<'_, PyAny>) -> PyResult<String> {
                 "  {} bytes of code from {} instructions; {} entries, {} exits",
                 unit.code_bytes, unit.bytecodes, report.entries, report.exits
             );
+        }
+        for exit in &report.facts {
+            let _ = writeln!(text, "  left {} times by {} at offset {}", exit.count, exit.reason, exit.offset);
         }
         for exit in &unit.exits {
             let _ = writeln!(

@@ -1,97 +1,261 @@
-//! The road of one unit: snapshot, compile, install, and back.
+//! The road of one unit: snapshot, compile, install, and out of use again.
 //!
-//! Everything that needs the runtime is here, each step in one function.
+//! Everything that is needed of the runtime goes through here. A unit's record is made before it is compiled (compiled
+//! code names its invalid flag), with its invariants registered; it is freed when no door leads to it and nobody is
+//! inside. Records, doors and code memory are only touched while attached.
 
+use crate::point::{self, Point};
 use crate::session::{self, STATS};
-use coluber_cpython::{Attached, Frame};
+use crate::{identity, invariants};
+use coluber_bytecode::Entry;
+use coluber_cpython::public_ffi::{self as ffi, PyObject};
+use coluber_cpython::raw::is_exactly;
+use coluber_cpython::snapshot::{Limits, Request, take_snapshot};
+use coluber_cpython::{Attached, Frame, FunctionRef, hooks};
 use coluber_engine::engine::InstalledFacts;
+use coluber_engine::policy::Reaction;
 use coluber_engine::queue::{Finished, Job};
+use coluber_engine::strategy::ExitEvent;
 use coluber_engine::{
-    Artifact, Bailout, BailoutReason, CompileInput, Counter, Options, Services, UnitEntry, UnitId,
-    UnitKey,
+    Artifact, Bailout, BailoutReason, CompileInput, Counter, Options, Services, UnitEntry, UnitId, UnitKey,
 };
+use coluber_runtime::arena::{Arena, write_perf_map_entry};
+use coluber_runtime::gil::UnderGil;
+use coluber_runtime::unit::{UnitParts, UnitRecord, release, target};
+use coluber_runtime::doors;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What installing a unit needs besides its code: the objects it refers to and what it assumes.
-pub struct Ticket {}
+/// What installing a unit needs besides its code. Owns the record and references to the functions.
+pub struct Ticket {
+    record: *mut UnitRecord,
+    functions: Vec<*mut PyObject>,
+}
+
+// SAFETY: a ticket waits in the session; it is only looked into while attached.
+unsafe impl Send for Ticket {}
+
+/// A version in use.
+struct Installed {
+    record: *mut UnitRecord,
+    version: u32,
+    /// Exits that spoke for nothing (safe points) when last looked at.
+    benign_exits: u64,
+}
+
+#[derive(Default)]
+struct Ground {
+    arena: Option<Arena>,
+    installed: HashMap<UnitId, Installed>,
+    /// Without doors; to be freed when nobody is inside.
+    retired: Vec<*mut UnitRecord>,
+}
+
+static GROUND: UnderGil<Option<Ground>> = UnderGil::new(None);
+
+/// Works with the ground. `work` must not run Python code.
+fn with<R>(py: Attached, work: impl FnOnce(&mut Ground) -> R) -> R {
+    work(GROUND.borrow(py).get_or_insert_default())
+}
+
+/// Works with the arena alone, while nothing else of the ground is borrowed: opening doors calls into the interpreter.
+fn with_arena<R>(py: Attached, work: impl FnOnce(&mut Arena) -> Result<R, String>) -> Result<R, String> {
+    let mut arena = with(py, |ground| ground.arena.take()).ok_or("there is no code memory")?;
+    let result = work(&mut arena);
+    with(py, |ground| ground.arena = Some(arena));
+    result
+}
+
+/// Takes what the runtime needs of the interpreter. The error says why nothing can be compiled; the text in `Ok` what has
+/// to be done without.
+pub fn open(py: Attached, options: &Options) -> Result<Option<String>, String> {
+    let has_arena = with(py, |ground| ground.arena.is_some());
+    if !has_arena {
+        let perf_map = options.perf_map.then_some(write_perf_map_entry as _);
+        let arena = Arena::new(usize::try_from(options.max_code.0).unwrap_or(usize::MAX), perf_map)?;
+        with(py, |ground| ground.arena = Some(arena));
+    }
+    invariants::start(py)?;
+    if hooks::default_vectorcall(py).is_none() {
+        invariants::stop(py);
+        return Err("cannot find the vectorcall of functions".into());
+    }
+    Ok(doors::start(py).err())
+}
+
+/// Takes all compiled code out of use and gives back what [`open`] took. Running code leaves at its next check.
+pub fn close(py: Attached) {
+    let records = with(py, |ground| {
+        let records: Vec<_> = ground.installed.drain().map(|(_, installed)| installed.record).collect();
+        ground.retired.extend(&records);
+        records
+    });
+    for record in records {
+        // SAFETY: retired records are alive.
+        let unit = unsafe { &*record };
+        unit.invalidate();
+        doors::close_door(py, unit);
+    }
+    doors::stop(py);
+    free_retired(py);
+    invariants::stop(py);
+}
 
 /// What strategies are told of the process.
-pub fn services(_: Attached, options: &Options) -> Result<Services, String> {
-    Ok(Services {
-        target: target()?,
+pub fn services(py: Attached, options: &Options) -> Services {
+    Services {
+        verify: options.verify || cfg!(debug_assertions),
+        pass_limit: options.pass_limit.parse().ok(),
+        target: target(py),
         dump: coluber_engine::dump::DumpSettings::new(options),
         forced_exits: options.exits,
-    })
+    }
 }
 
-fn target() -> Result<coluber_backend::Target, String> {
-    Ok(coluber_backend::Target {
-        helpers: Vec::new(),
-        leave: 0,
-        dealloc: 0,
-        box_int: 0,
-        box_float: 0,
-        unbox_int: 0,
-        float_power: 0,
-        record_first_store: 0,
-        vectorcall: 0,
-        types: Vec::new(),
-        true_object: 0,
-        false_object: 0,
-        none_object: 0,
-        exhausted_mark: 0,
-        small_ints: (0, 0, 0, 0),
-        debug_refcounts: coluber_cpython::IS_DEBUG_BUILD,
-        incref: 0,
-        decref: 0,
-        layout: coluber_backend::Layout::default(),
-    })
+/// The function that `frame` runs, if it is one.
+unsafe fn function_of(frame: Frame) -> Option<FunctionRef> {
+    // SAFETY: the frame is valid, its function slot holds an object or NULL.
+    unsafe {
+        let object = frame.function().object();
+        if object.is_null() || !is_exactly(object, &raw mut ffi::PyFunction_Type) {
+            return None;
+        }
+        let function = FunctionRef(object.cast());
+        (function.code() == frame.code()).then_some(function)
+    }
 }
 
-/// Whether the pending call that runs now interrupted compiled code.
-pub fn was_in_compiled_code() -> bool {
-    false
+/// Takes a snapshot of the unit that `frame` runs. `is_at_entry`: the frame stands where the unit would be entered.
+fn snapshot(
+    py: Attached,
+    key: &UnitKey,
+    exits: Vec<coluber_bytecode::ExitFact>,
+    frame: Frame,
+    is_at_entry: bool,
+) -> Result<(CompileInput, Ticket), Bailout> {
+    let failed = |message: String| Bailout::new(BailoutReason::Snapshot(message));
+    // SAFETY: the frame is the innermost one of this attached thread and has a code object; the pool holds what the
+    // snapshot names.
+    unsafe {
+        let code = frame.code();
+        if code.active_tools(1 << hooks::TOOL_ID) != 0 {
+            return Err(Bailout::new(BailoutReason::OtherTool));
+        }
+        let entry = match key.entry {
+            UnitEntry::Function => Entry::Function,
+            UnitEntry::Loop(header) => {
+                let base = frame.slot(code.slot_count() as usize);
+                Entry::Loop { header, depth: frame.stackpointer().offset_from(base) as u32 }
+            }
+        };
+        let function = function_of(frame);
+        let request = Request {
+            code,
+            function,
+            globals: frame.globals(),
+            builtins: frame.builtins(),
+            entry: entry.clone(),
+            frame: is_at_entry.then_some(frame),
+            arguments: &[],
+            exits,
+            limits: Limits::default(),
+            functions: &|version| doors::function_behind_door(py, version),
+            is_volatile: &|dict, name| invariants::is_volatile(py, dict, name),
+        };
+        let taken = take_snapshot(py, request).map_err(|error| failed(error.to_string()))?;
+        let objects: Vec<_> =
+            (0..taken.pool.len()).map(|id| taken.pool.pointer(coluber_bytecode::ObjectId(id as u32))).collect();
+        let codes: Vec<_> = taken.snapshot.codes.iter().map(|code| code.object).collect();
+        let parts = UnitParts {
+            name: taken.snapshot.name.clone(),
+            entry,
+            globals: frame.globals(),
+            builtins: frame.builtins(),
+            objects: &objects,
+            codes: &codes,
+        };
+        let record = match UnitRecord::new(py, parts) {
+            Ok(record) => record,
+            Err(message) => {
+                taken.pool.release(py);
+                return Err(failed(message));
+            }
+        };
+        let registered = invariants::register(py, record, &taken.pool, &taken.dependencies);
+        taken.pool.release(py);
+        let mut functions: Vec<*mut PyObject> = Vec::new();
+        if key.entry == UnitEntry::Function
+            && let Some(function) = function
+        {
+            functions.push(function.object());
+            // Other closures of the same code; functions of a module have no siblings.
+            if code.free_count() > 0 {
+                let others = doors::find_functions(py, code);
+                functions.extend(others.into_iter().filter(|other| *other != function.object()));
+            }
+            for function in &functions {
+                ffi::Py_INCREF(*function);
+            }
+        }
+        let ticket = Ticket { record, functions };
+        if let Err(message) = registered {
+            discard(py, ticket);
+            return Err(failed(message));
+        }
+        let addresses = (*record).addresses();
+        Ok((CompileInput { snapshot: taken.snapshot, addresses, version: 0 }, ticket))
+    }
 }
 
-/// Takes a snapshot of a hot unit that `frame` runs.
-fn snapshot(_: Attached, _: &UnitKey, _: Frame) -> Result<(CompileInput, Ticket), Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("snapshot")))
+/// Gives a ticket back. May run Python code.
+fn discard(py: Attached, ticket: Ticket) {
+    with(py, |ground| ground.retired.push(ticket.record));
+    // SAFETY: the ticket owns the references.
+    unsafe { release(py, ticket.functions) };
+    free_retired(py);
 }
 
-/// Puts compiled code into use.
-fn install(_: Attached, _: UnitId, _: Ticket, _: Artifact) -> Result<InstalledFacts, Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("installing")))
+/// Frees records that no door leads to and nobody is inside. May run Python code.
+fn free_retired(py: Attached) {
+    let free: Vec<_> = with(py, |ground| {
+        // SAFETY: retired records are alive until they are freed here.
+        ground.retired.extract_if(.., |record| unsafe { &**record }.entered.get() == 0).collect()
+    });
+    for record in free {
+        invariants::unregister(py, record);
+        let freed = with_arena(py, |arena| {
+            // SAFETY: it is retired and nobody is inside.
+            Ok(unsafe { UnitRecord::free(record, py, arena) })
+        });
+        // SAFETY: references that the record owned. Without an arena there never was a record.
+        unsafe { release(py, freed.unwrap_or_default()) };
+    }
 }
 
-/// A unit became hot: snapshot, then to the compiler.
-pub fn begin(py: Attached, unit: UnitId, frame: Frame) {
-    let Some(Some(key)) =
-        session::with_enabled(|session| session.engine.get(unit).map(|unit| unit.key.clone()))
-    else {
-        return;
-    };
+/// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
+pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
+    let known = session::with_enabled(|session| {
+        session.engine.get(unit).map(|unit| (unit.key.clone(), unit.exits.clone()))
+    });
+    let Some(Some((key, exits))) = known else { return };
     let start = Instant::now();
-    let taken = snapshot(py, &key, frame);
+    let taken = snapshot(py, &key, exits, frame, is_at_entry);
     STATS.add(Counter::SnapshotNs, start.elapsed().as_nanos() as u64);
     match taken {
         Ok((mut input, ticket)) => {
-            debug_assert!(key.entry.matches(&input.snapshot.entry));
+            let mut waiting = Some(ticket);
             session::with_enabled(|session| {
-                let Some(version) = session.engine.submitted(unit) else {
-                    return;
-                };
+                let Some(version) = session.engine.submitted(unit) else { return };
                 input.version = version;
-                session.in_flight.insert(unit, ticket);
+                session.in_flight.extend(waiting.take().map(|ticket| (unit, ticket)));
                 let strategy = session.engine.strategy();
                 let services = Arc::clone(&session.services);
-                session.queue.submit(Job {
-                    unit,
-                    strategy,
-                    services,
-                    input,
-                });
+                session.queue.submit(Job { unit, strategy, services, input });
             });
+            if let Some(ticket) = waiting {
+                discard(py, ticket);
+            }
             // Nothing is finished yet unless compiling happens at once.
             install_finished(py);
         }
@@ -101,26 +265,50 @@ pub fn begin(py: Attached, unit: UnitId, frame: Frame) {
     }
 }
 
+/// Puts compiled code into use, instead of the version before.
+fn install(
+    py: Attached,
+    id: UnitId,
+    version: u32,
+    ticket: &mut Ticket,
+    artifact: &Artifact,
+) -> Result<InstalledFacts, Bailout> {
+    // SAFETY: the ticket owns the record.
+    let unit = unsafe { &*ticket.record };
+    if unit.is_invalid() {
+        return Err(Bailout::new(BailoutReason::Invalidated));
+    }
+    let refused = |message: String| Bailout::new(BailoutReason::CodeMemory(message));
+    with_arena(py, |arena| unit.install(py, arena, &artifact.code)).map_err(refused)?;
+    let before = with(py, |ground| ground.installed.remove(&id));
+    if let Some(before) = before {
+        // SAFETY: installed records are alive.
+        for function in doors::close_door(py, unsafe { &*before.record }) {
+            if !ticket.functions.contains(&function) {
+                // SAFETY: it had a door a moment ago, so it is alive.
+                unsafe { ffi::Py_INCREF(function) };
+                ticket.functions.push(function);
+            }
+        }
+        with(py, |ground| ground.retired.push(before.record));
+    }
+    // SAFETY: the unit is installed, the functions are held by the ticket.
+    with_arena(py, |arena| unsafe { doors::open_door(py, arena, unit, &ticket.functions) }).map_err(refused)?;
+    let record = std::mem::replace(&mut ticket.record, std::ptr::null_mut());
+    with(py, |ground| ground.installed.insert(id, Installed { record, version, benign_exits: 0 }));
+    Ok(InstalledFacts { code_bytes: artifact.code.bytes.len() as u64, bytecodes: artifact.bytecodes })
+}
+
 /// Puts into use what was compiled meanwhile.
 pub fn install_finished(py: Attached) {
-    let finished =
-        session::with_enabled(|session| session.queue.take_finished()).unwrap_or_default();
-    for Finished {
-        unit,
-        result,
-        compile_ns,
-        ..
-    } in finished
-    {
+    let finished = session::with_enabled(|session| session.queue.take_finished()).unwrap_or_default();
+    for Finished { unit, version, result, compile_ns } in finished {
         STATS.add(Counter::CompileNs, compile_ns);
-        let ticket = session::with_enabled(|session| session.in_flight.remove(&unit)).flatten();
-        let start = Instant::now();
-        let installed = match (result, ticket) {
-            (Ok(artifact), Some(ticket)) => install(py, unit, ticket, artifact),
-            (Err(bailout), _) => Err(bailout),
-            // The unit died meanwhile.
-            (Ok(_), None) => continue,
+        let Some(Some(mut ticket)) = session::with_enabled(|session| session.in_flight.remove(&unit)) else {
+            continue;
         };
+        let start = Instant::now();
+        let installed = result.and_then(|artifact| install(py, unit, version, &mut ticket, &artifact));
         STATS.add(Counter::InstallNs, start.elapsed().as_nanos() as u64);
         session::with_enabled(|session| match installed {
             Ok(facts) => session.engine.installed(unit, facts),
@@ -131,32 +319,121 @@ pub fn install_finished(py: Attached) {
                 session.engine.bailed_out(unit, bailout);
             }
         });
+        if ticket.record.is_null() {
+            // SAFETY: the ticket owns the references.
+            unsafe { release(py, ticket.functions) };
+        } else {
+            discard(py, ticket);
+        }
     }
 }
 
-/// A unit's code object died.
-pub fn forget(unit: UnitId) {
-    let ticket = session::with(|session| session.in_flight.remove(&unit)).flatten();
-    drop(ticket);
+/// Takes units out of use whose invariants broke, and frees what can be freed. `true`: there were some.
+pub fn attend(py: Attached) -> bool {
+    let fired = invariants::take_fired(py);
+    for record in &fired {
+        let id = with(py, |ground| {
+            let id = ground.installed.iter().find(|(_, each)| each.record.cast_const() == *record).map(|(id, _)| *id)?;
+            let installed = ground.installed.remove(&id)?;
+            ground.retired.push(installed.record);
+            Some(id)
+        });
+        // One that is being compiled is dropped when it comes back.
+        let Some(id) = id else { continue };
+        // SAFETY: retired records are alive.
+        doors::close_door(py, unsafe { &**record });
+        session::with_enabled(|session| session.engine.invalidated(id));
+    }
+    free_retired(py);
+    coluber_cpython::pool::release_deferred(py);
+    !fired.is_empty()
 }
 
-/// Takes all compiled code out of use and gives back what the runtime holds.
-pub fn close(_: Attached) {}
+/// Looks at the units of the code that `frame` runs: were they interrupted by the pending call that runs now, and do they
+/// leave too often?
+pub fn look_at_exits(py: Attached, frame: Frame) {
+    // SAFETY: the frame is the innermost one of this attached thread and has a code object.
+    let (code, key) = unsafe { (frame.code().0 as u64, identity::key(frame, UnitEntry::Function)) };
+    let units = session::with_enabled(|session| {
+        let units = session.engine.of_code(code);
+        units.filter(|(_, unit)| unit.installed.is_some()).map(|(id, unit)| (id, unit.key.clone())).collect::<Vec<_>>()
+    });
+    for (id, unit_key) in units.unwrap_or_default() {
+        // SAFETY: as above.
+        let point = unsafe { point::at(frame) };
+        let is_at_entry = match (point, unit_key.entry) {
+            (Point::Start, UnitEntry::Function) => true,
+            (Point::BackEdge(header), UnitEntry::Loop(own)) => header == own,
+            _ => false,
+        };
+        let seen = with(py, |ground| {
+            let installed = ground.installed.get_mut(&id)?;
+            // SAFETY: installed records are alive.
+            let unit = unsafe { &*installed.record };
+            let (all, against) = unit.exit_totals();
+            let was_interrupted = all - against != installed.benign_exits;
+            installed.benign_exits = all - against;
+            Some((was_interrupted, against, unit.entries.get(), unit.exit_facts(), installed.version))
+        });
+        let Some((was_interrupted, exits, entries, facts, version)) = seen else { continue };
+        STATS.add(Counter::SamplesInCompiledCode, u64::from(was_interrupted));
+        let Some(worst) = facts.iter().max_by_key(|fact| fact.count).cloned() else { continue };
+        let event = ExitEvent { reason: &worst.reason, count: worst.count, version, entries, exits };
+        let reaction = session::with_enabled(|session| {
+            let same_world = (unit_key.globals, unit_key.builtins) == (key.globals, key.builtins);
+            // A snapshot needs a frame of this unit, that of a loop one at its header.
+            let can_be_taken = same_world && (is_at_entry || unit_key.entry == UnitEntry::Function);
+            if !can_be_taken || session.in_flight.contains_key(&id) {
+                return Reaction::Keep;
+            }
+            session.engine.exited(id, &event, facts)
+        });
+        match reaction {
+            Some(Reaction::Recompile) => begin(py, id, frame, is_at_entry),
+            Some(Reaction::Retire) => {
+                let record = with(py, |ground| {
+                    let record = ground.installed.remove(&id)?.record;
+                    ground.retired.push(record);
+                    Some(record)
+                });
+                if let Some(record) = record {
+                    // SAFETY: retired records are alive.
+                    let unit = unsafe { &*record };
+                    unit.invalidate();
+                    doors::close_door(py, unit);
+                }
+            }
+            Some(Reaction::Keep) | None => {}
+        }
+    }
+}
+
+/// Gives back everything that waits for the compiler.
+pub fn drop_in_flight(py: Attached) {
+    let tickets = session::with(|session| std::mem::take(&mut session.in_flight)).unwrap_or_default();
+    for (_, ticket) in tickets {
+        discard(py, ticket);
+    }
+}
 
 /// Whether calls of a function of this unit enter compiled code now.
-pub fn is_open(key: &UnitKey) -> bool {
-    session::with_enabled(|session| {
-        session
-            .engine
-            .find(key)
-            .and_then(|unit| session.engine.get(unit))
-            .is_some_and(|unit| unit.installed.is_some())
-    })
-    .unwrap_or(false)
-        && key.entry == UnitEntry::Function
+pub fn is_open(py: Attached, key: &UnitKey) -> bool {
+    let id = session::with_enabled(|session| session.engine.find(key)).flatten();
+    // SAFETY: installed records are alive.
+    id.is_some_and(|id| with(py, |ground| ground.installed.get(&id).is_some_and(|each| !unsafe { &*each.record }.is_invalid())))
 }
 
-/// Entries and exits of a unit's version in use.
-pub fn entries_and_exits(_: UnitId) -> (u64, u64) {
-    (0, 0)
+/// Entries and exits (benign ones not counted) of a unit's version in use, and its exits by reason.
+pub fn exit_report(py: Attached, id: UnitId) -> (u64, u64, Vec<coluber_bytecode::ExitFact>) {
+    with(py, |ground| {
+        let Some(installed) = ground.installed.get(&id) else { return (0, 0, Vec::new()) };
+        // SAFETY: installed records are alive.
+        let unit = unsafe { &*installed.record };
+        (unit.entries.get(), unit.exit_totals().1, unit.exit_facts())
+    })
+}
+
+/// Bytes of code memory: mapped and used.
+pub fn code_memory(py: Attached) -> (usize, usize) {
+    with(py, |ground| ground.arena.as_ref().map_or((0, 0), |arena| arena.size()))
 }

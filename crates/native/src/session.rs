@@ -8,7 +8,6 @@ use coluber_engine::policy::Period;
 use coluber_engine::queue::Queue;
 use coluber_engine::{Engine, Options, Services, Stats, UnitId};
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, TryLockError};
 
 /// The state of Coluber in this process.
@@ -31,10 +30,6 @@ pub struct Session {
     pub period: Period,
     /// The sampling thread.
     pub sampler: Sampler,
-    /// Id of our code watcher.
-    pub code_watcher: Option<c_int>,
-    /// Whether we hold the tool id of `sys.monitoring`.
-    pub has_tool: bool,
 }
 
 static SESSION: Mutex<Option<Session>> = Mutex::new(None);

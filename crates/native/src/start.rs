@@ -1,9 +1,10 @@
 //! Switching on and off.
 
 use crate::session::{self, STATS, Session};
-use crate::{heat, monitoring, road, sampler, threads};
+use crate::{monitoring, road, sampler, threads};
+use coluber_cpython::Attached;
+use coluber_cpython::check::check_layout;
 use coluber_cpython::public_ffi as ffi;
-use coluber_cpython::{Attached, ffi as private};
 use coluber_engine::log::LOG;
 use coluber_engine::options::{Hot, OptionError};
 use coluber_engine::policy::{Period, Policy};
@@ -13,7 +14,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyModule, PyTuple};
 use std::collections::HashMap;
-use std::ffi::c_int;
 use std::sync::Arc;
 
 /// Why Coluber is not on after `enable()`.
@@ -35,7 +35,7 @@ pub fn enable(module: &Bound<'_, PyModule>, settings: HashMap<String, String>) -
             return Ok(true);
         }
         // New settings begin afresh.
-        disable(py)?;
+        disable(py);
     }
     match open(module, &settings) {
         Ok(()) => {
@@ -65,22 +65,14 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let registry = coluber_strategies::registry();
     let options = read_options(py, &registry.names(), settings)?;
     LOG.configure(&options.log);
-    check_interpreter(py).map_err(Refusal::Off)?;
+    check_layout(attached).map_err(Refusal::Off)?;
     let strategy = registry
         .get(&options.strategy)
         .ok_or_else(|| Refusal::Off("the strategy is gone".into()))?;
-    let services = Arc::new(road::services(attached, &options).map_err(Refusal::Off)?);
+    let services = Arc::new(road::services(attached, &options));
+    let without = road::open(attached, &options).map_err(Refusal::Off)?;
     let is_sampling = options.hot == Hot::Sample;
-    let has_tool = match monitoring::claim(py) {
-        Ok(()) => true,
-        Err(why) if is_sampling => {
-            LOG.notice(&format!("loops that already run are not entered: {why}"));
-            false
-        }
-        Err(why) => return Err(Refusal::Off(format!("calls cannot be counted: {why}"))),
-    };
-    let code_watcher = add_code_watcher();
-    let queue = Queue::new(options.background.then_some(threads::spawn), notify);
+    let queue = Queue::new(options.background.then_some(threads::spawn), sampler::post);
     let session = Session {
         is_enabled: true,
         engine: Engine::new(Policy::new(&options), strategy, STATS.clone()),
@@ -90,8 +82,6 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
         paused: 0,
         period: Period::default(),
         sampler: sampler::Sampler::default(),
-        code_watcher,
-        has_tool,
         options,
     };
     drop(session::open(session));
@@ -99,18 +89,28 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     sampler::set_interpreter(unsafe { ffi::PyInterpreterState_Get() }.cast());
     stop_at_exit(module);
     threads::watch_forks();
-    if is_sampling {
-        session::with_enabled(|session| {
-            session.sampler.is_wanted = true;
-            sampler::set_period(session.period.us());
-            session.sampler.ensure_running();
-        });
-    } else if let Err(error) = monitoring::count_everything(module) {
+    let counting = match without {
+        None if is_sampling => monitoring::count_beside_doors(py),
+        None => monitoring::count_everything(py),
+        Some(why) if is_sampling => {
+            LOG.notice(&format!("running loops are not entered: {why}"));
+            Ok(())
+        }
+        Some(why) => {
+            close(attached);
+            return Err(Refusal::Off(format!("calls cannot be counted: {why}")));
+        }
+    };
+    if let Err(error) = counting {
         let reason = monitoring::one_line(py, &error);
-        // The hooks that were taken go back; what the first failure says is what counts.
-        let _ = disable(py);
+        close(attached);
         return Err(Refusal::Off(format!("calls cannot be counted: {reason}")));
     }
+    session::with_enabled(|session| {
+        session.sampler.is_wanted = is_sampling;
+        sampler::set_period(session.period.us());
+        session.sampler.ensure_running();
+    });
     Ok(())
 }
 
@@ -174,30 +174,6 @@ fn read_options(
     Ok(options)
 }
 
-/// Whether this library fits the interpreter.
-fn check_interpreter(py: Python<'_>) -> Result<(), String> {
-    let version = py.version_info();
-    if (version.major, version.minor) != (3, coluber_cpython::MINOR_VERSION) {
-        return Err(format!(
-            "built for CPython 3.{}, this is {}.{}",
-            coluber_cpython::MINOR_VERSION,
-            version.major,
-            version.minor
-        ));
-    }
-    let sys = PyModule::import(py, "sys").map_err(|error| monitoring::one_line(py, &error))?;
-    let is_debug = sys.hasattr("gettotalrefcount").unwrap_or(false);
-    if is_debug != coluber_cpython::IS_DEBUG_BUILD {
-        let name = |is_debug: bool| if is_debug { "a debug" } else { "a release" };
-        return Err(format!(
-            "built for {} build of CPython, this is {}",
-            name(!is_debug),
-            name(is_debug)
-        ));
-    }
-    Ok(())
-}
-
 /// Makes something stop the threads before the interpreter ends.
 fn stop_at_exit(module: &Bound<'_, PyModule>) {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -220,66 +196,32 @@ fn stop_at_exit(module: &Bound<'_, PyModule>) {
     });
 }
 
-/// The compiler has a result: let the program install it. On the compiler's thread.
-fn notify() {
-    sampler::post();
-}
-
-fn add_code_watcher() -> Option<c_int> {
-    // SAFETY: attached; the callback is a function of this library, which is never unloaded.
-    let id = unsafe { private::PyCode_AddWatcher(on_code) };
-    if id < 0 {
-        // SAFETY: attached. All ids are taken: units of dead code are kept, which is only memory.
-        unsafe { ffi::PyErr_Clear() };
-        return None;
-    }
-    Some(id)
-}
-
-unsafe extern "C" fn on_code(event: c_int, code: *mut ffi::PyObject) -> c_int {
-    if event == private::code_event::DESTROY {
-        let _ = std::panic::catch_unwind(|| heat::forget_code(code as u64));
-    }
-    0
-}
-
-/// Switch off: stops the threads, leaves compiled code, gives every hook back.
-#[pyfunction]
-pub fn disable(py: Python<'_>) -> PyResult<()> {
-    let closed = session::with_enabled(|session| {
+/// Stops the threads and gives everything back.
+fn close(py: Attached) {
+    let was_enabled = session::with_enabled(|session| {
         session.is_enabled = false;
         session.sampler.is_wanted = false;
-        (
-            session.code_watcher.take(),
-            std::mem::take(&mut session.has_tool),
-        )
     });
-    let Some((code_watcher, has_tool)) = closed else {
-        return Ok(());
-    };
-    session::set_off_reason(Some("switched off".into()));
+    if was_enabled.is_none() {
+        return;
+    }
     sampler::set_interpreter(std::ptr::null_mut());
-    // The threads never wait for the session or the GIL, so they can be waited for here.
+    // The threads wait neither for the session nor for the GIL, so they can be waited for here.
     session::with(|session| {
         session.sampler.stop();
         session.queue.stop(threads::FORK_WAITS);
         session.queue.clear();
     });
-    let tickets = session::with(|session| std::mem::take(&mut session.in_flight));
-    drop(tickets);
+    road::drop_in_flight(py);
+    road::close(py);
+}
+
+/// Switch off: stops the threads, leaves compiled code, gives every hook back.
+#[pyfunction]
+pub fn disable(_py: Python<'_>) {
+    session::set_off_reason(Some("switched off".into()));
     // SAFETY: PyO3's token says that this thread is attached.
-    road::close(unsafe { Attached::assume() });
-    if let Some(id) = code_watcher {
-        // SAFETY: attached; the id is ours.
-        if unsafe { private::PyCode_ClearWatcher(id) } < 0 {
-            // SAFETY: attached.
-            unsafe { ffi::PyErr_Clear() };
-        }
-    }
-    if has_tool {
-        monitoring::release(py)?;
-    }
-    Ok(())
+    close(unsafe { Attached::assume() });
 }
 
 /// Do not enter compiled code and look for no heat until `resume()`; nestable.

@@ -2,6 +2,7 @@
 //! compile; the second opinion in differential tests.
 
 use crate::pipeline::{self, Speculation};
+use coluber_passes::insert_refcounts::InsertRefcounts;
 use coluber_engine::strategy::{Osr, Setting};
 use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
 
@@ -30,7 +31,7 @@ impl Strategy for Baseline {
     }
 
     fn compile(&self, input: &CompileInput, services: &Services) -> Result<Artifact, Bailout> {
-        pipeline::run(input, services, Speculation::Off, pipeline::required_passes)
+        pipeline::run(input, services, Speculation::Off, &[&InsertRefcounts])
     }
 
     fn osr(&self) -> Option<&dyn Osr> {

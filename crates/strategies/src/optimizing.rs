@@ -1,6 +1,11 @@
 //! `optimizing`: believes feedback, guards it, and runs every pass. The default.
 
 use crate::pipeline::{self, Speculation};
+use coluber_passes::elide_kills::ElideKills;
+use coluber_passes::eliminate_dead_code::EliminateDeadCode;
+use coluber_passes::insert_refcounts::InsertRefcounts;
+use coluber_passes::number_values::NumberValues;
+use coluber_passes::remove_guards::RemoveGuards;
 use coluber_engine::strategy::{Osr, Setting};
 use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
 
@@ -29,7 +34,20 @@ impl Strategy for Optimizing {
     }
 
     fn compile(&self, input: &CompileInput, services: &Services) -> Result<Artifact, Bailout> {
-        pipeline::run(input, services, Speculation::On, pipeline::all_passes)
+        pipeline::run(
+            input,
+            services,
+            Speculation::On,
+            &[
+                &NumberValues,
+                &RemoveGuards,
+                // Loads that became copies show more equal computations.
+                &NumberValues,
+                &EliminateDeadCode,
+                &ElideKills,
+                &InsertRefcounts,
+            ],
+        )
     }
 
     fn osr(&self) -> Option<&dyn Osr> {

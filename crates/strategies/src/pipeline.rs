@@ -4,9 +4,11 @@
 use coluber_backend::CompiledCode;
 use coluber_bytecode::Snapshot;
 use coluber_engine::dump::Dump;
-use coluber_engine::options::Stage;
+use coluber_engine::log::LOG;
+use coluber_engine::options::{ForcedExits, Stage};
 use coluber_engine::{Artifact, Bailout, BailoutReason, CompileInput, Services};
 use coluber_ir::Function;
+use coluber_passes::{Pass, PassContext};
 use std::fmt::Write as _;
 
 /// Whether feedback is believed.
@@ -18,61 +20,85 @@ pub enum Speculation {
     On,
 }
 
-/// A list of passes, run in order.
-pub type Passes = fn(&mut Function, &CompileInput, &Services, &mut Dump<'_>) -> Result<(), Bailout>;
-
 /// Compiles a unit.
 pub fn run(
     input: &CompileInput,
     services: &Services,
     speculation: Speculation,
-    passes: Passes,
+    passes: &[&dyn Pass],
 ) -> Result<Artifact, Bailout> {
     let snapshot = &input.snapshot;
     let mut dump = services.dump.open(&snapshot.name, input.version);
     dump.write(Stage::Bytecode, "snapshot", || bytecode_text(snapshot));
-    let mut function = translate(snapshot, speculation, services)?;
-    passes(&mut function, input, services, &mut dump)?;
-    let code = lower(&function, input, services)?;
-    dump.write(Stage::Clif, "lowered", || {
-        code.clif.clone().unwrap_or_default()
-    });
-    let bytecodes = snapshot
-        .codes
-        .iter()
-        .map(|code| code.instructions.len() as u64)
-        .sum();
+    let mut function = translate(snapshot, speculation)?;
+    optimize(&mut function, passes, services, &mut dump)?;
+    let code = lower(&function, input, services, dump.wants(Stage::Clif))?;
+    dump.write(Stage::Clif, "lowered", || code.clif.clone().unwrap_or_default());
+    dump.write(Stage::Asm, "code", || assembly(&code));
+    let bytecodes = snapshot.codes.iter().map(|code| code.instructions.len() as u64).sum();
     Ok(Artifact { code, bytecodes })
 }
 
 /// Snapshot to IR.
-fn translate(_: &Snapshot, _: Speculation, _: &Services) -> Result<Function, Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("front end")))
+fn translate(snapshot: &Snapshot, speculation: Speculation) -> Result<Function, Bailout> {
+    let believes = speculation == Speculation::On;
+    let settings = coluber_frontend::Settings {
+        speculate: believes,
+        inline: believes,
+        peel: believes,
+        ..coluber_frontend::Settings::default()
+    };
+    coluber_frontend::translate(snapshot, &settings)
+        .map_err(|bailout| Bailout::at(BailoutReason::Frontend(bailout.reason.to_string()), bailout.offset))
 }
 
-/// Only what correctness needs.
-pub fn required_passes(
-    _: &mut Function,
-    _: &CompileInput,
-    _: &Services,
-    _: &mut Dump<'_>,
+/// Runs passes in order.
+fn optimize(
+    function: &mut Function,
+    passes: &[&dyn Pass],
+    services: &Services,
+    dump: &mut Dump<'_>,
 ) -> Result<(), Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("required passes")))
-}
-
-/// Everything.
-pub fn all_passes(
-    _: &mut Function,
-    _: &CompileInput,
-    _: &Services,
-    _: &mut Dump<'_>,
-) -> Result<(), Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("passes")))
+    let observes = dump.wants(Stage::Ir);
+    let mut context = PassContext { limit: services.pass_limit, verify: services.verify, ..PassContext::default() };
+    if observes {
+        context.observer = Some(Box::new(|name: &str, function: &Function| {
+            dump.write(Stage::Ir, name, || function.to_string());
+        }));
+    }
+    let result = coluber_passes::run_pipeline(function, passes, &mut context);
+    result.map_err(|report| {
+        LOG.notice(&format!("internal error, {} is not compiled: {report}", function.name));
+        Bailout::new(BailoutReason::Internal(report))
+    })
 }
 
 /// IR to machine code.
-fn lower(_: &Function, _: &CompileInput, _: &Services) -> Result<CompiledCode, Bailout> {
-    Err(Bailout::new(BailoutReason::NotBuilt("back end")))
+fn lower(
+    function: &Function,
+    input: &CompileInput,
+    services: &Services,
+    clif: bool,
+) -> Result<CompiledCode, Bailout> {
+    let forced_exits = match services.forced_exits {
+        ForcedExits::Off => None,
+        ForcedExits::Random { seed, permille } => Some((seed, permille)),
+    };
+    let options = coluber_backend::Options { clif, verify: services.verify, forced_exits };
+    coluber_backend::compile(function, &services.target, &input.addresses, &options)
+        .map_err(|message| Bailout::new(BailoutReason::Backend(message)))
+}
+
+/// The machine code as bytes in hexadecimal, sixteen a line; a disassembler takes it from there.
+fn assembly(code: &CompiledCode) -> String {
+    let mut text = String::new();
+    for line in code.bytes.chunks(16) {
+        for byte in line {
+            let _ = write!(text, "{byte:02x} ");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The snapshot for people: its instructions with their feedback.

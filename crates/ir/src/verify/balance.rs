@@ -72,7 +72,7 @@ impl<'a> References<'a> {
     }
 
     /// Whether a root must be held to be used.
-    fn needs_holding(&self, root: Value) -> bool {
+    pub fn needs_holding(&self, root: Value) -> bool {
         self.is_counted(root)
             && match self.function.phase {
                 Phase::Built => true,
@@ -88,6 +88,21 @@ impl<'a> References<'a> {
             (_, Phase::Built) => true,
         };
         u32::from(is_held)
+    }
+
+    /// Whether a jump passes a reference to a block parameter.
+    pub fn takes_reference(&self, parameter: Value) -> bool {
+        self.is_counted(parameter) && self.at_definition(parameter) > 0
+    }
+
+    /// Whether a borrowed result gets a reference behind its definition (in phase `Counted` it has its `Incref`).
+    pub fn makes_reference(&self, result: Value) -> bool {
+        self.function.phase == Phase::Built && self.needs_holding(result)
+    }
+
+    /// Whether a value that is given away has no reference to give, so that one must be made.
+    pub fn must_make_reference_to_give(&self, value: Value) -> bool {
+        self.function.phase == Phase::Built && !self.needs_holding(self.function.root(value))
     }
 
     /// Whether a result is borrowed without a reference of its own.

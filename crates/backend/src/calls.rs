@@ -1,0 +1,298 @@
+//! Calls of helpers and of Python objects, and what has to be in memory around them.
+//!
+//! Around an *observable* call (one that may run Python) the frames say what the interpreter's would: `instr_ptr`, the
+//! locals, the frames of inlined calls. See "The contract" in ARCHITECTURE.md.
+
+use crate::lower::Lowerer;
+use coluber_ir::exit_table::ExitKind;
+use coluber_ir::helpers::{HelperFlag, HelperType};
+use coluber_ir::{FrameStateId, Helper, Op, Resume, SlotValue, Type, Value};
+use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
+
+/// Flag of `PyObject_Vectorcall`: the word in front of the arguments may be used by the callee.
+const ARGUMENTS_OFFSET: u64 = 1 << 63;
+
+impl Lowerer<'_> {
+    /// Frame states from the innermost activation to the unit's own.
+    fn chain(&self, state: FrameStateId) -> Vec<FrameStateId> {
+        let mut chain = vec![state];
+        while let Some(caller) = self.function.states[*chain.last().expect("not empty")].caller {
+            chain.push(caller);
+        }
+        chain
+    }
+
+    /// Brings the frames in memory up to the state. Returns the innermost frame.
+    pub fn show_state(&mut self, state: FrameStateId) -> clif::Value {
+        let id = self.raise_exit_id(state);
+        let mark = self.iconst(u64::from(id) + 1);
+        let buffer = self.buffer;
+        self.store(mark, buffer, 0);
+        let chain = self.chain(state);
+        let own = *chain.last().expect("a chain is not empty");
+        let frame = self.frame;
+        self.store_instruction(frame, own);
+        self.store_own_locals(own);
+        self.store_unboxed(own, state);
+        let mut previous = frame;
+        let mut word = self.inlined_word;
+        for &inlined in chain.iter().rev().skip(1) {
+            previous = self.show_inlined(inlined, previous, word);
+            word += self.addresses.codes[self.function.states[inlined].code].1;
+        }
+        if chain.len() > 1 {
+            let offset = self.layout().tstate_current_frame;
+            let tstate = self.tstate;
+            self.store(previous, tstate, offset);
+        }
+        previous
+    }
+
+    /// Takes the frames of inlined calls out of sight again.
+    pub fn hide_state(&mut self, state: FrameStateId) {
+        if self.function.states[state].caller.is_some() {
+            let offset = self.layout().tstate_current_frame;
+            let (tstate, frame) = (self.tstate, self.frame);
+            self.store(frame, tstate, offset);
+        }
+    }
+
+    fn store_instruction(&mut self, frame: clif::Value, state: FrameStateId) {
+        let data = &self.function.states[state];
+        let offset = match data.resume {
+            Resume::At { offset, .. } | Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+        };
+        let address = self.addresses.codes[data.code].0 + 2 * u64::from(offset);
+        let address = self.iconst(address);
+        self.store(address, frame, self.layout().frame_instr_ptr);
+    }
+
+    /// Stores the locals of the unit's own frame that changed since they were last stored in this block.
+    fn store_own_locals(&mut self, state: FrameStateId) {
+        let locals = self.function.states[state].locals.clone();
+        for (index, slot) in locals.into_iter().enumerate() {
+            let content = self.visible(slot);
+            if self.slot_memory.get(&index) == Some(&content) {
+                continue;
+            }
+            self.slot_memory.insert(index, content);
+            let word = self.stack_reference(content);
+            let offset = self.slot_offset(index as u32);
+            let frame = self.frame;
+            self.store(word, frame, offset);
+        }
+    }
+
+    /// The object a slot shows, `None` if it is unbound or in a register only.
+    fn visible(&self, slot: SlotValue) -> Option<Value> {
+        match slot {
+            SlotValue::Value(value)
+                if self.function.ty(value).is_object()
+                    && !matches!(self.function.def_op(value), Some(Op::NullConstant {})) =>
+            {
+                Some(self.function.root(value))
+            }
+            _ => None,
+        }
+    }
+
+    /// The bits of a borrowed stack reference to an object, or of the NULL reference.
+    fn stack_reference(&mut self, content: Option<Value>) -> clif::Value {
+        match content {
+            // NULL with the borrowed bit is the NULL reference.
+            Some(value) => {
+                let object = self.value(value);
+                let bit = self.layout().borrowed_bit;
+                self.builder.ins().bor_imm_s(object, bit)
+            }
+            None => self.iconst(self.layout().null_stackref as u64),
+        }
+    }
+
+    /// Puts unboxed locals where observers find them (`own` is the outermost state of `state`).
+    fn store_unboxed(&mut self, own: FrameStateId, state: FrameStateId) {
+        let words = self.state_words[&state].clone();
+        let mut shown = Vec::new();
+        for slot in &self.function.states[own].locals {
+            if let SlotValue::Value(value) = slot
+                && !self.function.ty(*value).is_object()
+            {
+                shown.push(*value);
+            }
+        }
+        for (position, value) in words.into_iter().enumerate() {
+            if shown.contains(&value) {
+                let mut raw = self.value(value);
+                if self.function.ty(value) == Type::Bool {
+                    raw = self.builder.ins().uextend(types::I64, raw);
+                }
+                let offset = 8 * (self.first_exit_word + position as u32) as i32;
+                let buffer = self.buffer;
+                self.store(raw, buffer, offset);
+            }
+        }
+    }
+
+    /// Fills the frame of an inlined call at a word of the buffer; returns its address.
+    fn show_inlined(&mut self, state: FrameStateId, previous: clif::Value, word: u32) -> clif::Value {
+        let layout = self.layout();
+        let data = self.function.states[state].clone();
+        let buffer = self.buffer;
+        let frame = self.builder.ins().iadd_imm_s(buffer, i64::from(word) * 8);
+        let function = data.function.expect("an inlined activation has a function");
+        let coluber_ir::ObjectValue::Function(facts) = self.function.objects.get(function).value.clone() else {
+            unreachable!("an inlined activation runs a function")
+        };
+        let constants = [
+            (layout.frame_executable, self.addresses.object(facts.code_object) | layout.borrowed_bit as u64),
+            (layout.frame_function, self.addresses.object(function) | layout.borrowed_bit as u64),
+            (layout.frame_globals, self.addresses.object(facts.globals)),
+            (layout.frame_builtins, self.addresses.object(facts.builtins)),
+            (layout.frame_locals_dict, 0),
+            (layout.frame_object, 0),
+            // return_offset, owner, visited and their padding are one word.
+            (layout.frame_return_offset, 0),
+        ];
+        for (offset, value) in constants {
+            let value = self.iconst(value);
+            self.store(value, frame, offset);
+        }
+        self.store(previous, frame, layout.frame_previous);
+        self.store_instruction(frame, state);
+        let end = i64::from(self.slot_offset(data.locals.len() as u32));
+        let top = self.builder.ins().iadd_imm_s(frame, end);
+        self.store(top, frame, layout.frame_stackpointer);
+        for (index, slot) in data.locals.iter().enumerate() {
+            let content = self.visible(*slot);
+            let reference = self.stack_reference(content);
+            let offset = self.slot_offset(index as u32);
+            self.store(reference, frame, offset);
+        }
+        frame
+    }
+
+    /// Calls a helper.
+    pub fn invoke(&mut self, helper: Helper, arguments: &[Value], state: FrameStateId) -> Option<clif::Value> {
+        let observable = helper.flag() == HelperFlag::python;
+        let needs_frame = observable || helper.takes_frame();
+        let frame = if needs_frame { self.show_state(state) } else { self.frame };
+        let mut operands = Vec::new();
+        let kinds = helper.arguments();
+        if helper.takes_frame() {
+            operands.push(frame);
+        }
+        let plain: Vec<HelperType> =
+            kinds.iter().copied().filter(|kind| !matches!(kind, HelperType::frame | HelperType::out)).collect();
+        if matches!(plain.first(), Some(HelperType::V | HelperType::SV)) {
+            let slot = self.arguments;
+            for (index, argument) in arguments.iter().enumerate() {
+                let value = self.value(*argument);
+                self.builder.ins().stack_store(types::I64, value, slot, 8 * index as i32);
+            }
+            operands.push(self.builder.ins().stack_addr(types::I64, slot, 0));
+            operands.push(self.iconst(arguments.len() as u64));
+        } else {
+            operands.extend(arguments.iter().map(|argument| self.value(*argument)));
+        }
+        if helper.has_outputs() {
+            let buffer = self.buffer;
+            let offset = i64::from(self.output_word) * 8;
+            operands.push(self.builder.ins().iadd_imm_s(buffer, offset));
+        }
+        let returns: &[clif::Type] = match helper.result() {
+            HelperType::X => &[],
+            HelperType::F => &[types::F64],
+            _ => &[types::I64],
+        };
+        let result = self.call_address(self.target.helper(helper), &operands, returns).first().copied();
+        if needs_frame {
+            self.hide_state(state);
+        }
+        match helper.result() {
+            HelperType::O => {
+                let value = result.expect("an object is returned");
+                if helper.flag() != HelperFlag::quiet {
+                    let failed = self.is_zero(value);
+                    self.raise_if(failed, state);
+                }
+                Some(value)
+            }
+            HelperType::B => {
+                let value = result.expect("a truth value is returned");
+                if helper.flag() != HelperFlag::quiet {
+                    let failed = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, value, 0);
+                    self.raise_if(failed, state);
+                }
+                Some(self.builder.ins().ireduce(types::I8, value))
+            }
+            HelperType::U => {
+                let value = result.expect("a status is returned");
+                let failed = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, value, 0);
+                self.raise_if(failed, state);
+                None
+            }
+            HelperType::X => {
+                let exit = self.exit_block(state, ExitKind::Raise, "Raise");
+                self.builder.ins().jump(exit, &[]);
+                let dead = self.builder.create_block();
+                self.builder.switch_to_block(dead);
+                None
+            }
+            _ => result,
+        }
+    }
+
+    /// Calls a Python object by the vectorcall protocol.
+    pub fn python_call(
+        &mut self,
+        callable: Value,
+        self_or_null: Value,
+        arguments: &[Value],
+        names: Option<Value>,
+        state: FrameStateId,
+    ) -> clif::Value {
+        self.show_state(state);
+        let slot = self.arguments;
+        for (index, argument) in arguments.iter().enumerate() {
+            let value = self.value(*argument);
+            self.builder.ins().stack_store(types::I64, value, slot, 8 * (index as i32 + 2));
+        }
+        let keywords = match names.map(|names| self.function.ty(names)) {
+            Some(Type::Constant(object, _)) => match &self.function.objects.get(object).value {
+                coluber_ir::ObjectValue::Tuple(items) => items.len() as u64,
+                _ => unreachable!("keyword names are a tuple"),
+            },
+            _ => 0,
+        };
+        let positional = arguments.len() as u64 - keywords;
+        let without_self = self.builder.ins().stack_addr(types::I64, slot, 16);
+        let with_self = self.builder.ins().stack_addr(types::I64, slot, 8);
+        let (vector, count) = if matches!(self.function.def_op(self_or_null), Some(Op::NullConstant {})) {
+            (without_self, self.iconst(positional | ARGUMENTS_OFFSET))
+        } else {
+            let receiver = self.value(self_or_null);
+            self.builder.ins().stack_store(types::I64, receiver, slot, 8);
+            let more = self.iconst((positional + 1) | ARGUMENTS_OFFSET);
+            if self.function.ty(self_or_null).is_nullable() {
+                let less = self.iconst(positional | ARGUMENTS_OFFSET);
+                (
+                    self.builder.ins().select(receiver, with_self, without_self),
+                    self.builder.ins().select(receiver, more, less),
+                )
+            } else {
+                (with_self, more)
+            }
+        };
+        let callable = self.value(callable);
+        let names = match names {
+            Some(names) => self.value(names),
+            None => self.iconst(0),
+        };
+        let result =
+            self.call_address(self.target.vectorcall, &[callable, vector, count, names], &[types::I64])[0];
+        self.hide_state(state);
+        let failed = self.is_zero(result);
+        self.raise_if(failed, state);
+        result
+    }
+}

@@ -1,0 +1,91 @@
+//! The driver: makes the Cranelift function, lowers block by block, compiles.
+
+use crate::lower::Lowerer;
+use crate::target::{Addresses, CompiledCode, Target};
+use coluber_ir::Function;
+use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, control::ControlPlane};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::sync::OnceLock;
+
+/// What to produce besides the code.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Keep Cranelift's text form.
+    pub clif: bool,
+    /// Run Cranelift's verifier.
+    pub verify: bool,
+    /// Force guards to exit at random: seed and how many of 1,000 guards do.
+    pub forced_exits: Option<(u64, u32)>,
+}
+
+fn isa() -> Result<OwnedTargetIsa, String> {
+    static ISA: OnceLock<Result<OwnedTargetIsa, String>> = OnceLock::new();
+    ISA.get_or_init(|| {
+        let mut flags = settings::builder();
+        let set = |flags: &mut settings::Builder, name: &str, value: &str| {
+            flags.set(name, value).map_err(|error| format!("Cranelift setting {name}: {error}"))
+        };
+        set(&mut flags, "opt_level", "none")?;
+        set(&mut flags, "preserve_frame_pointers", "true")?;
+        set(&mut flags, "enable_verifier", "false")?;
+        set(&mut flags, "unwind_info", "false")?;
+        set(&mut flags, "enable_probestack", "false")?;
+        let builder = cranelift_native::builder().map_err(|error| format!("unsupported processor: {error}"))?;
+        builder.finish(settings::Flags::new(flags)).map_err(|error| error.to_string())
+    })
+    .clone()
+}
+
+/// Compiles a function in phase `Counted`.
+///
+/// # Errors
+/// A message when the processor is not supported or Cranelift refuses the function (a bug of ours; the unit is not
+/// compiled).
+pub fn compile(
+    function: &Function,
+    target: &Target,
+    addresses: &Addresses,
+    options: &Options,
+) -> Result<CompiledCode, String> {
+    let isa = isa()?;
+    let mut signature = Signature::new(CallConv::SystemV);
+    for _ in 0..3 {
+        signature.params.push(AbiParam::new(types::I64));
+    }
+    signature.returns.push(AbiParam::new(types::I64));
+    let mut context = Context::new();
+    context.func = cranelift_codegen::ir::Function::with_name_signature(UserFuncName::user(0, 0), signature);
+    let mut builder_context = FunctionBuilderContext::new();
+    let builder = FunctionBuilder::new(&mut context.func, &mut builder_context);
+    let lowered = Lowerer::new(function, target, addresses, options, builder).run(isa.frontend_config())?;
+    if options.verify {
+        cranelift_codegen::verify_function(&context.func, &*isa)
+            .map_err(|errors| format!("Cranelift's verifier: {errors}\n{}", context.func.display()))?;
+    }
+    let clif = options.clif.then(|| context.func.display().to_string());
+    let code = context
+        .compile(&*isa, &mut ControlPlane::default())
+        .map_err(|error| format!("Cranelift: {:?}", error.inner))?;
+    if !code.buffer.relocs().is_empty() {
+        return Err("the code has relocations".to_owned());
+    }
+    let sources = code
+        .buffer
+        .get_srclocs_sorted()
+        .iter()
+        .filter(|location| !location.loc.is_default())
+        .map(|location| (location.start, location.loc.bits() >> 20, location.loc.bits() & 0xf_ffff))
+        .collect();
+    Ok(CompiledCode {
+        bytes: code.code_buffer().to_vec(),
+        alignment: code.buffer.alignment.max(64),
+        exits: lowered.exits,
+        extra_words: 0,
+        output_word: lowered.output_word,
+        clif,
+        sources,
+    })
+}

@@ -1,0 +1,862 @@
+//! One arm per op.
+
+use crate::compile::Options;
+use crate::exits::PendingExit;
+use crate::target::{Addresses, Layout, Target};
+use coluber_ir::exit_table::{ExitKind, ExitTable};
+use coluber_ir::ops::IteratorField;
+use coluber_ir::{
+    Block, BlockCall, Comparison, FrameStateId, Function, Kind, ObjectId, Op, Overflow, Type, Value,
+};
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::{
+    self as clif, AbiParam, BlockArg, InstBuilder, MemFlagsData, Signature, SourceLoc, StackSlotData, StackSlotKind,
+    types,
+};
+use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_entity::SecondaryMap;
+use cranelift_frontend::FunctionBuilder;
+use std::collections::HashMap;
+
+/// State of lowering one function.
+pub(crate) struct Lowerer<'a> {
+    pub function: &'a Function,
+    pub target: &'a Target,
+    pub addresses: &'a Addresses,
+    pub options: &'a Options,
+    pub builder: FunctionBuilder<'a>,
+    pub tstate: clif::Value,
+    pub frame: clif::Value,
+    pub buffer: clif::Value,
+    pub interpreter: clif::Value,
+    eval_breaker: clif::Value,
+    values: SecondaryMap<Value, Option<clif::Value>>,
+    blocks: HashMap<Block, clif::Block>,
+    pub exits: ExitTable,
+    pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), clif::Block>,
+    pub pending_exits: Vec<PendingExit>,
+    pub state_words: HashMap<FrameStateId, Vec<Value>>,
+    pub first_exit_word: u32,
+    pub output_word: u32,
+    pub inlined_word: u32,
+    pub arguments: clif::StackSlot,
+    signatures: HashMap<(Vec<clif::Type>, Vec<clif::Type>), clif::SigRef>,
+    /// What compiled code last stored into each local slot of the unit's own frame, in the present block.
+    pub slot_memory: HashMap<usize, Option<Value>>,
+    pub forced: u64,
+}
+
+/// What lowering produced besides the Cranelift function.
+pub(crate) struct Lowered {
+    pub exits: ExitTable,
+    pub output_word: u32,
+}
+
+impl<'a> Lowerer<'a> {
+    pub fn new(
+        function: &'a Function,
+        target: &'a Target,
+        addresses: &'a Addresses,
+        options: &'a Options,
+        mut builder: FunctionBuilder<'a>,
+    ) -> Self {
+        let arguments = builder.create_sized_stack_slot(StackSlotData::new(
+            StackSlotKind::ExplicitSlot,
+            8 * (most_arguments(function) + 2),
+            3,
+        ));
+        let zero = clif::Value::from_u32(0);
+        let output_word = 2;
+        let inlined_word = output_word + output_words(function);
+        let first_exit_word = inlined_word + inlined_words(function, addresses);
+        Lowerer {
+            function,
+            target,
+            addresses,
+            options,
+            builder,
+            tstate: zero,
+            frame: zero,
+            buffer: zero,
+            interpreter: zero,
+            eval_breaker: zero,
+            values: SecondaryMap::new(),
+            blocks: HashMap::new(),
+            exits: ExitTable { exits: Vec::new(), buffer_words: first_exit_word },
+            exit_blocks: HashMap::new(),
+            pending_exits: Vec::new(),
+            state_words: HashMap::new(),
+            first_exit_word,
+            output_word,
+            inlined_word,
+            arguments,
+            signatures: HashMap::new(),
+            slot_memory: HashMap::new(),
+            forced: 0,
+        }
+    }
+
+    pub fn layout(&self) -> &'a Layout {
+        &self.target.layout
+    }
+
+    pub fn run(mut self, configuration: TargetFrontendConfig) -> Result<Lowered, String> {
+        let entry = self.builder.create_block();
+        self.builder.append_block_params_for_function_params(entry);
+        self.builder.switch_to_block(entry);
+        let parameters = self.builder.block_params(entry).to_vec();
+        (self.tstate, self.frame, self.buffer) = (parameters[0], parameters[1], parameters[2]);
+        self.interpreter = self.load(types::I64, self.tstate, self.layout().tstate_interp);
+        let breaker = self.load(types::I64, self.tstate, self.layout().tstate_eval_breaker);
+        let version_bits = !self.layout().pending_bits;
+        self.eval_breaker = self.builder.ins().band_imm_s(breaker, version_bits);
+        for &block in &self.function.layout {
+            let lowered = self.builder.create_block();
+            self.blocks.insert(block, lowered);
+            if self.function.blocks[block].cold {
+                self.builder.set_cold_block(lowered);
+            }
+            for &parameter in &self.function.blocks[block].parameters {
+                let ty = representation(self.function.ty(parameter));
+                let value = self.builder.append_block_param(lowered, ty);
+                self.values[parameter] = Some(value);
+            }
+        }
+        let first = self.blocks[&self.function.entry()];
+        self.builder.ins().jump(first, &[]);
+        let order = coluber_ir::cfg::Cfg::new(self.function).rpo().to_vec();
+        for block in order {
+            self.builder.switch_to_block(self.blocks[&block]);
+            self.slot_memory.clear();
+            for &inst in &self.function.blocks[block].insts {
+                let data = &self.function.insts[inst];
+                self.builder
+                    .set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
+                let result = self.lower(&data.op)?;
+                if let Some(value) = data.result {
+                    self.values[value] = result;
+                }
+            }
+        }
+        self.builder.set_srcloc(SourceLoc::default());
+        self.finish_exits();
+        self.builder.seal_all_blocks();
+        self.builder.finalize(configuration);
+        Ok(Lowered { exits: self.exits, output_word: self.output_word })
+    }
+
+    // ---- small tools
+
+    pub fn value(&self, value: Value) -> clif::Value {
+        match self.values[value] {
+            Some(lowered) => lowered,
+            None => unreachable!("{value} is used before it is defined in {}", self.function.name),
+        }
+    }
+
+    pub fn load(&mut self, ty: clif::Type, base: clif::Value, offset: i32) -> clif::Value {
+        self.builder.ins().load(ty, MemFlagsData::trusted(), base, offset)
+    }
+
+    pub fn store(&mut self, value: clif::Value, base: clif::Value, offset: i32) {
+        self.builder.ins().store(MemFlagsData::trusted(), value, base, offset);
+    }
+
+    pub fn iconst(&mut self, value: u64) -> clif::Value {
+        self.builder.ins().iconst(types::I64, value as i64)
+    }
+
+    pub fn signature(&mut self, parameters: &[clif::Type], returns: &[clif::Type]) -> clif::SigRef {
+        let key = (parameters.to_vec(), returns.to_vec());
+        if let Some(signature) = self.signatures.get(&key) {
+            return *signature;
+        }
+        let mut signature = Signature::new(CallConv::SystemV);
+        signature.params.extend(parameters.iter().map(|ty| AbiParam::new(*ty)));
+        signature.returns.extend(returns.iter().map(|ty| AbiParam::new(*ty)));
+        let reference = self.builder.import_signature(signature);
+        self.signatures.insert(key, reference);
+        reference
+    }
+
+    /// Calls a C function by its address.
+    pub fn call_address(&mut self, address: u64, arguments: &[clif::Value], returns: &[clif::Type]) -> Vec<clif::Value> {
+        let kinds: Vec<clif::Type> =
+            arguments.iter().map(|value| self.builder.func.dfg.value_type(*value)).collect();
+        let signature = self.signature(&kinds, returns);
+        let callee = self.iconst(address);
+        let call = self.builder.ins().call_indirect(signature, callee, arguments);
+        self.builder.inst_results(call).to_vec()
+    }
+
+    /// Byte offset of word `index` of the frame's locals and operand stack.
+    pub fn slot_offset(&self, index: u32) -> i32 {
+        self.layout().frame_localsplus + 8 * index as i32
+    }
+
+    /// Number of local slots of the unit's own code.
+    fn slot_count(&self) -> u32 {
+        self.function
+            .states
+            .values()
+            .find(|state| state.caller.is_none())
+            .map_or(0, |state| state.locals.len() as u32)
+    }
+
+    fn target_of(&self, call: &BlockCall) -> (clif::Block, Vec<BlockArg>) {
+        let arguments = call.arguments.iter().map(|value| BlockArg::Value(self.value(*value))).collect();
+        (self.blocks[&call.block], arguments)
+    }
+
+    pub fn class_offset_of_values(&self, class: ObjectId) -> Result<i32, String> {
+        match &self.function.objects.get(class).value {
+            coluber_ir::ObjectValue::Class(facts) => Ok(facts.inline_values_offset as i32),
+            _ => Err(format!("{class:?} is no class")),
+        }
+    }
+
+    fn int_constant(&self, value: Value) -> Option<i64> {
+        match self.function.def_op(value) {
+            Some(Op::IntConstant { value }) => Some(*value),
+            _ => None,
+        }
+    }
+
+    // ---- the ops
+
+    fn lower(&mut self, op: &Op) -> Result<Option<clif::Value>, String> {
+        let layout = self.layout();
+        Ok(Some(match op {
+            Op::Constant { object } => self.iconst(self.addresses.object(*object)),
+            Op::NullConstant {} => self.iconst(0),
+            Op::NoneConstant {} => self.iconst(self.target.none_object),
+            Op::IntConstant { value } => self.iconst(*value as u64),
+            Op::FloatConstant { bits } => self.builder.ins().f64const(f64::from_bits(*bits)),
+            Op::BoolConstant { value } => self.builder.ins().iconst(types::I8, i64::from(*value)),
+
+            Op::LoadLocal { slot } | Op::LoadArgument { slot } => self.load_slot(*slot),
+            Op::LoadStack { index } => {
+                let slot = self.slot_count() + index;
+                self.load_slot(slot)
+            }
+            Op::LoadStackInt { index } => {
+                let offset = self.slot_offset(self.slot_count() + index);
+                let word = self.load(types::I64, self.frame, offset);
+                self.builder.ins().sshr_imm_u(word, 2)
+            }
+            Op::GuardStackTag { index } => {
+                let offset = self.slot_offset(self.slot_count() + index);
+                let word = self.load(types::I64, self.frame, offset);
+                let tag = self.builder.ins().band_imm_s(word, 3);
+                let is_int = self.builder.ins().icmp_imm_s(IntCC::Equal, tag, 3);
+                let (next, back) = (self.builder.create_block(), self.builder.create_block());
+                self.builder.set_cold_block(back);
+                self.builder.ins().brif(is_int, next, &[], back, &[]);
+                self.builder.switch_to_block(back);
+                let deopt = self.iconst(1);
+                self.builder.ins().return_(&[deopt]);
+                self.builder.switch_to_block(next);
+                return Ok(None);
+            }
+            Op::LoadFunction {} => {
+                let word = self.load(types::I64, self.frame, layout.frame_function);
+                self.builder.ins().band_imm_s(word, !layout.borrowed_bit)
+            }
+
+            Op::UnboxInt { value, state } => self.unbox_int(*value, *state),
+            Op::UnboxFloat { value } => {
+                let object = self.value(*value);
+                self.load(types::F64, object, layout.float_value)
+            }
+            Op::UnboxBool { value } => {
+                let object = self.value(*value);
+                let constant = self.iconst(self.target.true_object);
+                self.builder.ins().icmp(IntCC::Equal, object, constant)
+            }
+            Op::BoxInt { value } => self.box_int(*value),
+            Op::BoxFloat { value } => self.box_float(*value),
+            Op::BoxBool { value } => {
+                let raw = self.value(*value);
+                let (yes, no) = (self.iconst(self.target.true_object), self.iconst(self.target.false_object));
+                self.builder.ins().select(raw, yes, no)
+            }
+
+            Op::GuardKind { value, kind, state } => {
+                let object = self.value(*value);
+                let is = self.is_kind(object, *kind);
+                self.exit_unless(is, *state, "GuardKind");
+                object
+            }
+            Op::GuardClass { value, class, state } => {
+                let object = self.value(*value);
+                let ty = self.load(types::I64, object, layout.ob_type);
+                let expected = self.iconst(self.addresses.object(*class));
+                let is = self.builder.ins().icmp(IntCC::Equal, ty, expected);
+                self.exit_unless(is, *state, "GuardClass");
+                return Ok(None);
+            }
+            Op::GuardVersion { class, version, state } => {
+                let class = self.iconst(self.addresses.object(*class));
+                let found = self.load(types::I32, class, layout.type_version_tag);
+                let is = self.builder.ins().icmp_imm_s(IntCC::Equal, found, i64::from(*version as i32));
+                self.exit_unless(is, *state, "GuardVersion");
+                return Ok(None);
+            }
+            Op::GuardKeys { class, version, state } => {
+                let class = self.iconst(self.addresses.object(*class));
+                let keys = self.load(types::I64, class, layout.type_cached_keys);
+                let found = self.load(types::I32, keys, layout.keys_version);
+                let is = self.builder.ins().icmp_imm_s(IntCC::Equal, found, i64::from(*version as i32));
+                self.exit_unless(is, *state, "GuardKeys");
+                return Ok(None);
+            }
+            Op::GuardInlineValues { value, class, state } => {
+                let object = self.value(*value);
+                let offset = self.class_offset_of_values(*class)? + layout.values_valid;
+                let valid = self.load(types::I8, object, offset);
+                self.exit_unless(valid, *state, "GuardInlineValues");
+                return Ok(None);
+            }
+            Op::GuardNoDict { value, state } => {
+                let object = self.value(*value);
+                let dict = self.load(types::I64, object, layout.managed_dict);
+                self.exit_if(dict, *state, "GuardNoDict");
+                return Ok(None);
+            }
+            Op::GuardIdentity { value, object, state } => {
+                let found = self.value(*value);
+                let expected = self.iconst(self.addresses.object(*object));
+                let is = self.builder.ins().icmp(IntCC::Equal, found, expected);
+                self.exit_unless(is, *state, "GuardIdentity");
+                found
+            }
+            Op::GuardFunctionCode { function, code, state } => {
+                let function = self.value(*function);
+                let found = self.load(types::I64, function, layout.function_code);
+                let expected = self.iconst(self.addresses.object(*code));
+                let is = self.builder.ins().icmp(IntCC::Equal, found, expected);
+                self.exit_unless(is, *state, "GuardFunctionCode");
+                return Ok(None);
+            }
+            Op::GuardBound { value, state } => {
+                let object = self.value(*value);
+                self.exit_unless(object, *state, "GuardBound");
+                object
+            }
+            Op::GuardTrue { condition, state } => {
+                let condition = self.value(*condition);
+                self.exit_unless(condition, *state, "GuardTrue");
+                return Ok(None);
+            }
+            Op::GuardFalse { condition, state } => {
+                let condition = self.value(*condition);
+                self.exit_if(condition, *state, "GuardFalse");
+                return Ok(None);
+            }
+            Op::CheckSafePoint { state } => {
+                let now = self.load(types::I64, self.tstate, layout.tstate_eval_breaker);
+                let same = self.builder.ins().icmp(IntCC::Equal, now, self.eval_breaker);
+                self.exit_unless(same, *state, "CheckSafePoint");
+                return Ok(None);
+            }
+            Op::CheckInvariants { state } => {
+                let flag = self.iconst(self.addresses.invalid_flag);
+                let invalid = self.load(types::I32, flag, 0);
+                self.exit_if(invalid, *state, "CheckInvariants");
+                return Ok(None);
+            }
+            Op::CheckFrame { state } => {
+                let object = self.load(types::I64, self.frame, layout.frame_object);
+                self.exit_if(object, *state, "CheckFrame");
+                return Ok(None);
+            }
+
+            Op::IntAdd { left, right, overflow, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                if *overflow == Overflow::Impossible {
+                    self.builder.ins().iadd(left, right)
+                } else {
+                    let (result, overflowed) = self.builder.ins().sadd_overflow(left, right);
+                    self.exit_if(overflowed, *state, "IntAdd");
+                    result
+                }
+            }
+            Op::IntSubtract { left, right, overflow, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                if *overflow == Overflow::Impossible {
+                    self.builder.ins().isub(left, right)
+                } else {
+                    let (result, overflowed) = self.builder.ins().ssub_overflow(left, right);
+                    self.exit_if(overflowed, *state, "IntSubtract");
+                    result
+                }
+            }
+            Op::IntMultiply { left, right, overflow, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                if *overflow == Overflow::Impossible {
+                    self.builder.ins().imul(left, right)
+                } else {
+                    let (result, overflowed) = self.builder.ins().smul_overflow(left, right);
+                    self.exit_if(overflowed, *state, "IntMultiply");
+                    result
+                }
+            }
+            Op::IntFloorDivide { left, right, state } => self.floor_divide(*left, *right, *state),
+            Op::IntRemainder { left, right, state } => self.remainder(*left, *right, *state),
+            Op::IntTrueDivide { left, right, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.exit_unless(right, *state, "IntTrueDivide");
+                for operand in [left, right] {
+                    let shifted = self.builder.ins().iadd_imm_s(operand, 1 << 53);
+                    let exact =
+                        self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, shifted, 1 << 54);
+                    self.exit_unless(exact, *state, "IntTrueDivide");
+                }
+                let left = self.builder.ins().fcvt_from_sint(types::F64, left);
+                let right = self.builder.ins().fcvt_from_sint(types::F64, right);
+                self.builder.ins().fdiv(left, right)
+            }
+            Op::IntAnd { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().band(left, right)
+            }
+            Op::IntOr { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().bor(left, right)
+            }
+            Op::IntXor { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().bxor(left, right)
+            }
+            Op::IntShiftLeft { left, right, state } => {
+                let (left, count) = (self.value(*left), self.value(*right));
+                let small = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, count, 63);
+                self.exit_unless(small, *state, "IntShiftLeft");
+                let result = self.builder.ins().ishl(left, count);
+                let back = self.builder.ins().sshr(result, count);
+                let same = self.builder.ins().icmp(IntCC::Equal, back, left);
+                self.exit_unless(same, *state, "IntShiftLeft");
+                result
+            }
+            Op::IntShiftRight { left, right, state } => {
+                let (left, count) = (self.value(*left), self.value(*right));
+                let small = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, count, 64);
+                self.exit_unless(small, *state, "IntShiftRight");
+                self.builder.ins().sshr(left, count)
+            }
+            Op::IntNegate { value, state } => {
+                let value = self.value(*value);
+                let overflows = self.builder.ins().icmp_imm_s(IntCC::Equal, value, i64::MIN);
+                self.exit_if(overflows, *state, "IntNegate");
+                self.builder.ins().ineg(value)
+            }
+            Op::IntInvert { value } => {
+                let value = self.value(*value);
+                self.builder.ins().bnot(value)
+            }
+            Op::IntCompare { comparison, left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().icmp(int_condition(*comparison), left, right)
+            }
+            Op::IntToFloat { value } => {
+                let value = self.value(*value);
+                self.builder.ins().fcvt_from_sint(types::F64, value)
+            }
+            Op::BoolToInt { value } => {
+                let value = self.value(*value);
+                self.builder.ins().uextend(types::I64, value)
+            }
+            Op::IntAddWrapping { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().iadd(left, right)
+            }
+
+            Op::FloatAdd { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().fadd(left, right)
+            }
+            Op::FloatSubtract { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().fsub(left, right)
+            }
+            Op::FloatMultiply { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().fmul(left, right)
+            }
+            Op::FloatDivide { left, right, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                let zero = self.builder.ins().f64const(0.0);
+                let is_zero = self.builder.ins().fcmp(FloatCC::Equal, right, zero);
+                self.exit_if(is_zero, *state, "FloatDivide");
+                self.builder.ins().fdiv(left, right)
+            }
+            Op::FloatNegate { value } => {
+                let value = self.value(*value);
+                self.builder.ins().fneg(value)
+            }
+            Op::FloatAbsolute { value } => {
+                let value = self.value(*value);
+                self.builder.ins().fabs(value)
+            }
+            Op::FloatSqrt { value, state } => {
+                let value = self.value(*value);
+                let zero = self.builder.ins().f64const(0.0);
+                let negative = self.builder.ins().fcmp(FloatCC::LessThan, value, zero);
+                self.exit_if(negative, *state, "FloatSqrt");
+                self.builder.ins().sqrt(value)
+            }
+            Op::FloatPower { left, right, state } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                let result = self.call_address(self.target.float_power, &[left, right], &[types::F64])[0];
+                let bits = self.builder.ins().bitcast(types::I64, MemFlagsData::new(), result);
+                let mark = self.iconst(self.target.power_exit_bits);
+                let failed = self.builder.ins().icmp(IntCC::Equal, bits, mark);
+                self.exit_if(failed, *state, "FloatPower");
+                result
+            }
+            Op::FloatCompare { comparison, left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().fcmp(float_condition(*comparison), left, right)
+            }
+            Op::FloatToInt { value, state } => {
+                let value = self.value(*value);
+                let magnitude = self.builder.ins().fabs(value);
+                let limit = self.builder.ins().f64const(4.611_686_018_427_388e18);
+                let fits = self.builder.ins().fcmp(FloatCC::LessThan, magnitude, limit);
+                self.exit_unless(fits, *state, "FloatToInt");
+                self.builder.ins().fcvt_to_sint(types::I64, value)
+            }
+
+            Op::BoolNot { value } => {
+                let value = self.value(*value);
+                self.builder.ins().bxor_imm_s(value, 1)
+            }
+            Op::IsIdentical { left, right } => {
+                let (left, right) = (self.value(*left), self.value(*right));
+                self.builder.ins().icmp(IntCC::Equal, left, right)
+            }
+            Op::IsKind { value, kind } => {
+                let object = self.value(*value);
+                self.is_kind(object, *kind)
+            }
+            Op::IsNone { value } => {
+                let object = self.value(*value);
+                let none = self.iconst(self.target.none_object);
+                self.builder.ins().icmp(IntCC::Equal, object, none)
+            }
+            Op::IsNull { value } => {
+                let object = self.value(*value);
+                self.is_zero(object)
+            }
+            Op::IsExhausted { value } => {
+                let object = self.value(*value);
+                let mark = self.iconst(self.target.exhausted_mark);
+                self.builder.ins().icmp(IntCC::Equal, object, mark)
+            }
+            Op::AssumeKind { value, .. } | Op::AssumeBound { value } | Op::SameObject { value } => self.value(*value),
+
+            Op::ListLength { list } => {
+                let list = self.value(*list);
+                self.load(types::I64, list, layout.list_size)
+            }
+            Op::ListGet { list, index } => {
+                let address = self.list_item(*list, *index);
+                self.load(types::I64, address, 0)
+            }
+            Op::ListSwap { list, index, value } => {
+                let address = self.list_item(*list, *index);
+                let old = self.load(types::I64, address, 0);
+                let value = self.value(*value);
+                self.store(value, address, 0);
+                old
+            }
+            Op::TupleLength { tuple } => {
+                let tuple = self.value(*tuple);
+                self.load(types::I64, tuple, layout.tuple_size)
+            }
+            Op::TupleGet { tuple, index } => {
+                let tuple = self.value(*tuple);
+                if let Some(index) = self.int_constant(*index) {
+                    self.load(types::I64, tuple, layout.tuple_items + 8 * index as i32)
+                } else {
+                    let index = self.value(*index);
+                    let scaled = self.builder.ins().ishl_imm_u(index, 3);
+                    let address = self.builder.ins().iadd(tuple, scaled);
+                    self.load(types::I64, address, layout.tuple_items)
+                }
+            }
+            Op::GuardIndex { index, length, state } => {
+                let length = self.value(*length);
+                let constant = self.int_constant(*index);
+                let raw = self.value(*index);
+                let index = match constant {
+                    Some(0..) => raw,
+                    _ => {
+                        let negative = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, raw, 0);
+                        let wrapped = self.builder.ins().iadd(raw, length);
+                        self.builder.ins().select(negative, wrapped, raw)
+                    }
+                };
+                let inside = self.builder.ins().icmp(IntCC::UnsignedLessThan, index, length);
+                self.exit_unless(inside, *state, "GuardIndex");
+                index
+            }
+
+            Op::LoadField { object, offset, state } => {
+                let object = self.value(*object);
+                let value = self.load(types::I64, object, *offset as i32);
+                self.exit_unless(value, *state, "LoadField");
+                value
+            }
+            Op::StoreField { object, offset, index, value } => {
+                let (object, value) = (self.value(*object), self.value(*value));
+                let old = self.load(types::I64, object, *offset as i32);
+                self.store(value, object, *offset as i32);
+                let (first, next) = (self.builder.create_block(), self.builder.create_block());
+                self.builder.set_cold_block(first);
+                self.builder.ins().brif(old, next, &[], first, &[]);
+                self.builder.switch_to_block(first);
+                let index = self.iconst(u64::from(*index));
+                self.call_address(self.target.record_first_store, &[object, index], &[]);
+                self.builder.ins().jump(next, &[]);
+                self.builder.switch_to_block(next);
+                old
+            }
+            Op::StoreSlot { object, offset, value } => {
+                let (object, value) = (self.value(*object), self.value(*value));
+                let old = self.load(types::I64, object, *offset as i32);
+                self.store(value, object, *offset as i32);
+                old
+            }
+            Op::LoadCell { cell } => {
+                let cell = self.value(*cell);
+                self.load(types::I64, cell, layout.cell_ref)
+            }
+            Op::StoreCell { cell, value } => {
+                let (cell, value) = (self.value(*cell), self.value(*value));
+                let old = self.load(types::I64, cell, layout.cell_ref);
+                self.store(value, cell, layout.cell_ref);
+                old
+            }
+            Op::LoadIterator { iterator, field } => {
+                let iterator = self.value(*iterator);
+                let offset = match field {
+                    IteratorField::RangeStart => layout.range_iterator_start,
+                    IteratorField::RangeStep => layout.range_iterator_step,
+                    IteratorField::RangeLength => layout.range_iterator_length,
+                    IteratorField::SequenceIndex => layout.sequence_iterator_index,
+                };
+                self.load(types::I64, iterator, offset)
+            }
+            Op::IteratorSequence { iterator } => {
+                let iterator = self.value(*iterator);
+                self.load(types::I64, iterator, layout.sequence_iterator_sequence)
+            }
+            Op::GuardUnique { value, state } => {
+                let object = self.value(*value);
+                let count = self.load(types::I32, object, layout.ob_refcnt);
+                let one = self.builder.ins().icmp_imm_s(IntCC::Equal, count, 1);
+                self.exit_unless(one, *state, "GuardUnique");
+                return Ok(None);
+            }
+
+            Op::Invoke { helper, arguments, state } => return Ok(self.invoke(*helper, arguments, *state)),
+            Op::TakeOutput { index } => {
+                let offset = 8 * (self.output_word + index) as i32;
+                self.load(types::I64, self.buffer, offset)
+            }
+            Op::Call { callable, self_or_null, arguments, state } => {
+                self.python_call(*callable, *self_or_null, arguments, None, *state)
+            }
+            Op::CallKw { callable, self_or_null, arguments, names, state } => {
+                self.python_call(*callable, *self_or_null, arguments, Some(*names), *state)
+            }
+
+            Op::Kill { .. } => return Err("Kill in phase Counted".to_owned()),
+            Op::Dup { .. } => return Err("Dup in phase Counted".to_owned()),
+            Op::Incref { value } => {
+                self.incref(*value);
+                return Ok(None);
+            }
+            Op::Decref { value, state } => {
+                self.decref(*value, *state);
+                return Ok(None);
+            }
+
+            Op::Jump { target } => {
+                let (block, arguments) = self.target_of(target);
+                self.builder.ins().jump(block, &arguments);
+                return Ok(None);
+            }
+            Op::Branch { condition, then, otherwise } => {
+                let condition = self.value(*condition);
+                let (then, then_arguments) = self.target_of(then);
+                let (otherwise, otherwise_arguments) = self.target_of(otherwise);
+                self.builder.ins().brif(condition, then, &then_arguments, otherwise, &otherwise_arguments);
+                return Ok(None);
+            }
+            Op::Return { value } => {
+                let value = self.value(*value);
+                self.builder.ins().return_(&[value]);
+                return Ok(None);
+            }
+            Op::Exit { reason, state } => {
+                let name = match reason {
+                    coluber_ir::ops::ExitReason::NeverExecuted => "NeverExecuted",
+                    coluber_ir::ops::ExitReason::Handler => "Handler",
+                    coluber_ir::ops::ExitReason::NotCompiled => "NotCompiled",
+                };
+                let exit = self.exit_block(*state, ExitKind::Guard, name);
+                self.builder.ins().jump(exit, &[]);
+                return Ok(None);
+            }
+            Op::Unreachable {} => {
+                self.builder.ins().trap(clif::TrapCode::unwrap_user(1));
+                return Ok(None);
+            }
+        }))
+    }
+
+    fn load_slot(&mut self, slot: u32) -> clif::Value {
+        let offset = self.slot_offset(slot);
+        let word = self.load(types::I64, self.frame, offset);
+        self.builder.ins().band_imm_s(word, !1)
+    }
+
+    pub fn is_kind(&mut self, object: clif::Value, kind: Kind) -> clif::Value {
+        let ty = self.load(types::I64, object, self.layout().ob_type);
+        let expected = self.iconst(self.target.type_address(kind));
+        self.builder.ins().icmp(IntCC::Equal, ty, expected)
+    }
+
+    fn list_item(&mut self, list: Value, index: Value) -> clif::Value {
+        let list = self.value(list);
+        let items = self.load(types::I64, list, self.layout().list_items);
+        let index = self.value(index);
+        let scaled = self.builder.ins().ishl_imm_u(index, 3);
+        self.builder.ins().iadd(items, scaled)
+    }
+
+    /// Exits unless a division by the operand is defined and cannot overflow.
+    fn check_divisor(&mut self, right: Value, state: FrameStateId, reason: &'static str) {
+        if matches!(self.int_constant(right), Some(1..)) {
+            return;
+        }
+        let raw = self.value(right);
+        // 0 and -1 are the two values for which `x + 1` is 0 or 1.
+        let shifted = self.builder.ins().iadd_imm_s(raw, 1);
+        let fine = self.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, shifted, 1);
+        self.exit_unless(fine, state, reason);
+    }
+
+    fn power_of_two(&self, value: Value) -> Option<u32> {
+        self.int_constant(value).filter(|value| *value > 0 && value.count_ones() == 1).map(i64::trailing_zeros)
+    }
+
+    fn floor_divide(&mut self, left: Value, right: Value, state: FrameStateId) -> clif::Value {
+        if let Some(shift) = self.power_of_two(right) {
+            let left = self.value(left);
+            return self.builder.ins().sshr_imm_u(left, i64::from(shift));
+        }
+        self.check_divisor(right, state, "IntFloorDivide");
+        let (left, right) = (self.value(left), self.value(right));
+        let quotient = self.builder.ins().sdiv(left, right);
+        let product = self.builder.ins().imul(quotient, right);
+        let rest = self.builder.ins().isub(left, product);
+        let signs = self.builder.ins().bxor(rest, right);
+        let differ = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, signs, 0);
+        let inexact = self.builder.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
+        let adjust = self.builder.ins().band(differ, inexact);
+        let adjust = self.builder.ins().uextend(types::I64, adjust);
+        self.builder.ins().isub(quotient, adjust)
+    }
+
+    fn remainder(&mut self, left: Value, right: Value, state: FrameStateId) -> clif::Value {
+        if let Some(shift) = self.power_of_two(right) {
+            let left = self.value(left);
+            return self.builder.ins().band_imm_s(left, (1 << shift) - 1);
+        }
+        self.check_divisor(right, state, "IntRemainder");
+        let (left, right) = (self.value(left), self.value(right));
+        let rest = self.builder.ins().srem(left, right);
+        let signs = self.builder.ins().bxor(rest, right);
+        let differ = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, signs, 0);
+        let inexact = self.builder.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
+        let adjust = self.builder.ins().band(differ, inexact);
+        let shifted = self.builder.ins().iadd(rest, right);
+        self.builder.ins().select(adjust, shifted, rest)
+    }
+}
+
+/// Cranelift type of a value.
+pub(crate) fn representation(ty: Type) -> clif::Type {
+    match ty {
+        Type::F64 => types::F64,
+        Type::Bool => types::I8,
+        _ => types::I64,
+    }
+}
+
+fn int_condition(comparison: Comparison) -> IntCC {
+    match comparison {
+        Comparison::Less => IntCC::SignedLessThan,
+        Comparison::LessEqual => IntCC::SignedLessThanOrEqual,
+        Comparison::Equal => IntCC::Equal,
+        Comparison::NotEqual => IntCC::NotEqual,
+        Comparison::Greater => IntCC::SignedGreaterThan,
+        Comparison::GreaterEqual => IntCC::SignedGreaterThanOrEqual,
+    }
+}
+
+fn float_condition(comparison: Comparison) -> FloatCC {
+    match comparison {
+        Comparison::Less => FloatCC::LessThan,
+        Comparison::LessEqual => FloatCC::LessThanOrEqual,
+        Comparison::Equal => FloatCC::Equal,
+        Comparison::NotEqual => FloatCC::NotEqual,
+        Comparison::Greater => FloatCC::GreaterThan,
+        Comparison::GreaterEqual => FloatCC::GreaterThanOrEqual,
+    }
+}
+
+/// Most values any op passes through memory.
+fn most_arguments(function: &Function) -> u32 {
+    let count = |op: &Op| match op {
+        Op::Invoke { arguments, .. } => arguments.len(),
+        Op::Call { arguments, .. } | Op::CallKw { arguments, .. } => arguments.len(),
+        _ => 0,
+    };
+    function.insts.values().map(|data| count(&data.op)).max().unwrap_or(0) as u32
+}
+
+/// Words for the outputs of helpers.
+fn output_words(function: &Function) -> u32 {
+    function
+        .insts
+        .values()
+        .filter_map(|data| match data.op {
+            Op::TakeOutput { index } => Some(index + 1),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(1)
+        .max(2)
+}
+
+/// Words for the frames of inlined calls.
+fn inlined_words(function: &Function, addresses: &Addresses) -> u32 {
+    function
+        .states
+        .values()
+        .map(|state| {
+            let mut words = 0;
+            let mut present = state;
+            while let Some(caller) = present.caller {
+                words += addresses.codes[present.code].1;
+                present = &function.states[caller];
+            }
+            words
+        })
+        .max()
+        .unwrap_or(0)
+}

@@ -1,0 +1,57 @@
+//! Small analyses that several passes share.
+
+use coluber_ir::{Block, Function, Inst, Op, Value};
+use cranelift_entity::SecondaryMap;
+
+/// Where values are used by instructions (not by frame states).
+pub struct Uses {
+    users: SecondaryMap<Value, Vec<(Block, Inst)>>,
+    state_users: SecondaryMap<Value, u32>,
+}
+
+impl Uses {
+    /// Collects the uses of all values.
+    pub fn new(function: &Function) -> Uses {
+        let mut users: SecondaryMap<Value, Vec<(Block, Inst)>> = SecondaryMap::new();
+        let mut state_users: SecondaryMap<Value, u32> = SecondaryMap::new();
+        let mut seen_states = SecondaryMap::<coluber_ir::FrameStateId, bool>::new();
+        for &block in &function.layout {
+            for &inst in &function.blocks[block].insts {
+                let op = &function.insts[inst].op;
+                op.for_each_operand(|value| users[value].push((block, inst)));
+                let mut next = op.state();
+                while let Some(state) = next {
+                    if std::mem::replace(&mut seen_states[state], true) {
+                        break;
+                    }
+                    for slot in function.states[state].slots() {
+                        slot.for_each(|value| state_users[value] += 1);
+                    }
+                    next = function.states[state].caller;
+                }
+            }
+        }
+        Uses { users, state_users }
+    }
+
+    /// Instructions that have the value as an operand.
+    pub fn of(&self, value: Value) -> &[(Block, Inst)] {
+        &self.users[value]
+    }
+
+    /// Whether a frame state that is in use names the value.
+    pub fn in_states(&self, value: Value) -> bool {
+        self.state_users[value] > 0
+    }
+
+    /// Whether nothing uses the value.
+    pub fn is_unused(&self, value: Value) -> bool {
+        self.users[value].is_empty() && self.state_users[value] == 0
+    }
+}
+
+/// Whether the op may end the life of an object: then a borrowed reference may dangle behind it.
+pub fn may_release(function: &Function, op: &Op) -> bool {
+    let effects = op.effects(function);
+    matches!(op, Op::Kill { .. } | Op::Decref { .. }) || effects.runs_python || matches!(op, Op::Invoke { .. }) && effects.writes != 0
+}
