@@ -73,18 +73,12 @@ pub struct Bailout {
 impl Bailout {
     /// A bailout that no single instruction is to blame for.
     pub fn new(reason: BailoutReason) -> Self {
-        Bailout {
-            reason,
-            offset: None,
-        }
+        Bailout { reason, offset: None }
     }
 
     /// A bailout because of the instruction at `offset`.
     pub fn at(reason: BailoutReason, offset: u32) -> Self {
-        Bailout {
-            reason,
-            offset: Some(offset),
-        }
+        Bailout { reason, offset: Some(offset) }
     }
 }
 
@@ -96,10 +90,7 @@ impl fmt::Display for Bailout {
             | BailoutReason::Snapshot(message)
             | BailoutReason::CodeMemory(message)
             | BailoutReason::Internal(message) => write!(f, ": {message}")?,
-            BailoutReason::TooLarge {
-                instructions,
-                limit,
-            } => {
+            BailoutReason::TooLarge { instructions, limit } => {
                 write!(f, ": {instructions} instructions, the limit is {limit}")?;
             }
             _ => {}

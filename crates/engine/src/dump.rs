@@ -27,22 +27,9 @@ impl DumpSettings {
     /// The dump of one compilation.
     pub fn open(&self, unit: &str, version: u32) -> Dump<'_> {
         let wanted = !self.stages.0.is_empty() && unit.contains(&self.filter);
-        let name: String = unit
-            .chars()
-            .map(|c| {
-                if c.is_alphanumeric() || "._-".contains(c) {
-                    c
-                } else {
-                    '_'
-                }
-            })
-            .collect();
-        Dump {
-            settings: self,
-            wanted,
-            directory: self.directory.join(format!("{name}.v{version}")),
-            next: 0,
-        }
+        let name: String =
+            unit.chars().map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+        Dump { settings: self, wanted, directory: self.directory.join(format!("{name}.v{version}")), next: 0 }
     }
 }
 
@@ -67,12 +54,9 @@ impl Dump<'_> {
         if !self.wants(stage) {
             return;
         }
-        let file = self
-            .directory
-            .join(format!("{:02}-{label}.{}", self.next, stage.name()));
+        let file = self.directory.join(format!("{:02}-{label}.{}", self.next, stage.name()));
         self.next += 1;
-        let result =
-            std::fs::create_dir_all(&self.directory).and_then(|()| std::fs::write(&file, text()));
+        let result = std::fs::create_dir_all(&self.directory).and_then(|()| std::fs::write(&file, text()));
         if let Err(error) = result
             && !HAS_COMPLAINED.swap(true, Ordering::Relaxed)
         {
@@ -88,19 +72,13 @@ mod tests {
     #[test]
     fn writes_only_what_the_filter_lets_through() {
         let directory = std::env::temp_dir().join(format!("coluber-dump-{}", std::process::id()));
-        let settings = DumpSettings {
-            stages: Stages(vec![Stage::Ir]),
-            filter: "app.main".into(),
-            directory: directory.clone(),
-        };
-        settings
-            .open("lib.other", 1)
-            .write(Stage::Ir, "built", || unreachable!("not wanted"));
+        let settings =
+            DumpSettings { stages: Stages(vec![Stage::Ir]), filter: "app.main".into(), directory: directory.clone() };
+        settings.open("lib.other", 1).write(Stage::Ir, "built", || unreachable!("not wanted"));
         let mut dump = settings.open("app.main.<locals>.f", 2);
         dump.write(Stage::Clif, "lowered", || unreachable!("not wanted"));
         dump.write(Stage::Ir, "built", || "fn".into());
-        let text =
-            std::fs::read_to_string(directory.join("app.main._locals_.f.v2/00-built.ir")).unwrap();
+        let text = std::fs::read_to_string(directory.join("app.main._locals_.f.v2/00-built.ir")).unwrap();
         assert_eq!(text, "fn");
         std::fs::remove_dir_all(directory).unwrap();
     }

@@ -69,15 +69,7 @@ pub struct Engine {
 impl Engine {
     /// An engine without units.
     pub fn new(policy: Policy, strategy: Arc<dyn Strategy>, stats: Arc<Stats>) -> Self {
-        Engine {
-            units: Vec::new(),
-            free: Vec::new(),
-            by_code: HashMap::new(),
-            policy,
-            strategy,
-            stats,
-            samples: 0,
-        }
+        Engine { units: Vec::new(), free: Vec::new(), by_code: HashMap::new(), policy, strategy, stats, samples: 0 }
     }
 
     /// The thresholds.
@@ -97,20 +89,12 @@ impl Engine {
 
     /// The unit with this key.
     pub fn find(&self, key: &UnitKey) -> Option<UnitId> {
-        self.by_code
-            .get(&key.code)?
-            .iter()
-            .copied()
-            .find(|id| self.get(*id).is_some_and(|unit| unit.key == *key))
+        self.by_code.get(&key.code)?.iter().copied().find(|id| self.get(*id).is_some_and(|unit| unit.key == *key))
     }
 
     /// All units of a code object.
     pub fn of_code(&self, code: u64) -> impl Iterator<Item = (UnitId, &Unit)> {
-        let ids = self
-            .by_code
-            .get(&code)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let ids = self.by_code.get(&code).map(Vec::as_slice).unwrap_or_default();
         ids.iter().filter_map(|id| Some((*id, self.get(*id)?)))
     }
 
@@ -125,10 +109,7 @@ impl Engine {
 
     /// All units.
     pub fn iter(&self) -> impl Iterator<Item = (UnitId, &Unit)> {
-        self.units
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| Some((UnitId(index as u32), &entry.as_ref()?.unit)))
+        self.units.iter().enumerate().filter_map(|(index, entry)| Some((UnitId(index as u32), &entry.as_ref()?.unit)))
     }
 
     fn find_or_add(&mut self, key: &UnitKey, describe: impl FnOnce() -> UnitIdentity) -> UnitId {
@@ -137,11 +118,7 @@ impl Engine {
         }
         let identity = describe();
         let unit = Unit::new(key.clone(), identity.name, identity.file, identity.line);
-        let entry = Some(Entry {
-            unit,
-            code_units: identity.code_units,
-            later: 0,
-        });
+        let entry = Some(Entry { unit, code_units: identity.code_units, later: 0 });
         let id = match self.free.pop() {
             Some(index) => {
                 self.units[index as usize] = entry;
@@ -157,12 +134,7 @@ impl Engine {
     }
 
     /// A unit was seen running or starting, `amount` times.
-    pub fn heat(
-        &mut self,
-        key: &UnitKey,
-        amount: u32,
-        describe: impl FnOnce() -> UnitIdentity,
-    ) -> HeatAction {
+    pub fn heat(&mut self, key: &UnitKey, amount: u32, describe: impl FnOnce() -> UnitIdentity) -> HeatAction {
         let id = self.find_or_add(key, describe);
         let samples = self.samples;
         let policy = &self.policy;
@@ -175,25 +147,18 @@ impl Engine {
             State::Hot | State::Queued => return HeatAction::Nothing,
             State::Installed(_) | State::Refused(_) => return HeatAction::Settled,
         }
-        unit.heat = policy
-            .cooled(unit.heat, samples.saturating_sub(unit.heated_at))
-            .saturating_add(amount);
+        unit.heat = policy.cooled(unit.heat, samples.saturating_sub(unit.heated_at)).saturating_add(amount);
         unit.heated_at = samples;
         let threshold = match key.entry {
             UnitEntry::Function => policy.function_heat,
             UnitEntry::Loop(_) => policy.loop_heat,
         };
-        LOG.line(Topic::Heat, || {
-            format!("{} ({}): {}", unit.name, key.entry, unit.heat)
-        });
+        LOG.line(Topic::Heat, || format!("{} ({}): {}", unit.name, key.entry, unit.heat));
         if unit.heat < threshold.saturating_add(entry.later) {
             return HeatAction::Warming;
         }
         let refusal = if entry.code_units > policy.max_instructions {
-            Some(BailoutReason::TooLarge {
-                instructions: entry.code_units,
-                limit: policy.max_instructions,
-            })
+            Some(BailoutReason::TooLarge { instructions: entry.code_units, limit: policy.max_instructions })
         } else {
             let view = UnitView {
                 name: &unit.name,
@@ -234,12 +199,7 @@ impl Engine {
     pub fn submitted(&mut self, id: UnitId) -> Option<u32> {
         self.advance(id, Event::Submitted);
         let unit = self.get(id)?;
-        LOG.line(Topic::Compile, || {
-            format!(
-                "{} ({}), version {}",
-                unit.name, unit.key.entry, unit.versions
-            )
-        });
+        LOG.line(Topic::Compile, || format!("{} ({}), version {}", unit.name, unit.key.entry, unit.versions));
         Some(unit.versions)
     }
 
@@ -247,12 +207,8 @@ impl Engine {
     pub fn bailed_out(&mut self, id: UnitId, bailout: Bailout) {
         self.stats.count_bailout(&bailout);
         if let Some(unit) = self.get(id) {
-            let place = bailout
-                .offset
-                .map_or(String::new(), |_| format!(" in {}", unit.file));
-            LOG.line(Topic::Bailout, || {
-                format!("{} ({}): {bailout}{place}", unit.name, unit.key.entry)
-            });
+            let place = bailout.offset.map_or(String::new(), |_| format!(" in {}", unit.file));
+            LOG.line(Topic::Bailout, || format!("{} ({}): {bailout}{place}", unit.name, unit.key.entry));
         }
         self.advance(id, Event::BailedOut(bailout));
     }
@@ -270,10 +226,7 @@ impl Engine {
         self.advance(id, Event::Installed);
         if let Some(unit) = self.get(id) {
             LOG.line(Topic::Install, || {
-                format!(
-                    "{} ({}), version {}: {} bytes",
-                    unit.name, unit.key.entry, unit.versions, facts.code_bytes
-                )
+                format!("{} ({}), version {}: {} bytes", unit.name, unit.key.entry, unit.versions, facts.code_bytes)
             });
         }
     }
@@ -288,11 +241,8 @@ impl Engine {
         let Some(unit) = self.get(id) else {
             return false;
         };
-        LOG.line(Topic::Invalidate, || {
-            format!("{} ({})", unit.name, unit.key.entry)
-        });
-        if unit.invalidations > self.policy.max_invalidations && *unit.state() == State::Invalidated
-        {
+        LOG.line(Topic::Invalidate, || format!("{} ({})", unit.name, unit.key.entry));
+        if unit.invalidations > self.policy.max_invalidations && *unit.state() == State::Invalidated {
             self.advance(id, Event::Retired(Bailout::new(BailoutReason::DoesNotPay)));
             self.stats.add(Counter::Retired, 1);
             return true;
@@ -302,12 +252,7 @@ impl Engine {
 
     /// A guard of the installed version failed often. `Recompile`: take a snapshot (with the unit's exits) and submit
     /// it; `Retire`: close the doors.
-    pub fn exited(
-        &mut self,
-        id: UnitId,
-        event: &ExitEvent<'_>,
-        facts: impl IntoIterator<Item = ExitFact>,
-    ) -> Reaction {
+    pub fn exited(&mut self, id: UnitId, event: &ExitEvent<'_>, facts: impl IntoIterator<Item = ExitFact>) -> Reaction {
         let Some(unit) = self.get(id) else {
             return Reaction::Keep;
         };
@@ -315,10 +260,10 @@ impl Engine {
             return Reaction::Keep;
         }
         let name = unit.name.clone();
-        let reaction = self.strategy.on_exit(event).unwrap_or_else(|| {
-            self.policy
-                .on_exit(event.version, event.count, event.entries, event.exits)
-        });
+        let reaction = self
+            .strategy
+            .on_exit(event)
+            .unwrap_or_else(|| self.policy.on_exit(event.version, event.count, event.entries, event.exits));
         match reaction {
             Reaction::Keep => {}
             Reaction::Recompile => {
@@ -326,19 +271,12 @@ impl Engine {
                 if let Some(entry) = self.entry(id) {
                     entry.unit.learn(facts);
                 }
-                LOG.line(Topic::Exit, || {
-                    format!(
-                        "{name}: {} failed {} times: again",
-                        event.reason, event.count
-                    )
-                });
+                LOG.line(Topic::Exit, || format!("{name}: {} failed {} times: again", event.reason, event.count));
             }
             Reaction::Retire => {
                 self.stats.add(Counter::Retired, 1);
                 self.advance(id, Event::Retired(Bailout::new(BailoutReason::DoesNotPay)));
-                LOG.line(Topic::Retire, || {
-                    format!("{name}: {} exits in {} entries", event.exits, event.entries)
-                });
+                LOG.line(Topic::Retire, || format!("{name}: {} exits in {} entries", event.exits, event.entries));
             }
         }
         reaction
@@ -398,43 +336,22 @@ mod tests {
     }
 
     fn key(code: u64, entry: UnitEntry) -> UnitKey {
-        UnitKey {
-            code,
-            globals: 1,
-            builtins: 2,
-            entry,
-        }
+        UnitKey { code, globals: 1, builtins: 2, entry }
     }
 
     fn identity(name: &str) -> UnitIdentity {
-        UnitIdentity {
-            name: name.into(),
-            file: "m.py".into(),
-            line: 1,
-            code_units: 10,
-        }
+        UnitIdentity { name: name.into(), file: "m.py".into(), line: 1, code_units: 10 }
     }
 
     #[test]
     fn a_unit_becomes_hot_once() {
         let mut engine = engine();
         let key = key(1, UnitEntry::Function);
-        assert_eq!(
-            engine.heat(&key, 16, || identity("m.f")),
-            HeatAction::Warming
-        );
-        let HeatAction::Compile(id) = engine.heat(&key, 16, || unreachable!()) else {
-            panic!("not hot")
-        };
+        assert_eq!(engine.heat(&key, 16, || identity("m.f")), HeatAction::Warming);
+        let HeatAction::Compile(id) = engine.heat(&key, 16, || unreachable!()) else { panic!("not hot") };
         assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Nothing);
         assert_eq!(engine.submitted(id), Some(1));
-        engine.installed(
-            id,
-            InstalledFacts {
-                code_bytes: 100,
-                bytecodes: 10,
-            },
-        );
+        engine.installed(id, InstalledFacts { code_bytes: 100, bytecodes: 10 });
         assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Settled);
         assert!(!engine.invalidated(id));
         assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Warming);
@@ -446,69 +363,35 @@ mod tests {
         engine.heat(&key(1, UnitEntry::Function), 1, || identity("m.f"));
         let mut other = key(1, UnitEntry::Function);
         other.globals = 9;
-        assert_eq!(
-            engine.heat(&other, 1, || identity("m.f")),
-            HeatAction::Warming
-        );
+        assert_eq!(engine.heat(&other, 1, || identity("m.f")), HeatAction::Warming);
         assert_eq!(engine.of_code(1).count(), 2);
     }
 
     #[test]
     fn what_the_strategy_ignores_is_refused_and_loops_need_the_ability() {
         let mut engine = engine();
-        assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.ignored")),
-            HeatAction::Settled
-        );
-        assert_eq!(
-            engine.heat(&key(2, UnitEntry::Loop(4)), 32, || identity("m.f")),
-            HeatAction::Settled
-        );
+        assert_eq!(engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.ignored")), HeatAction::Settled);
+        assert_eq!(engine.heat(&key(2, UnitEntry::Loop(4)), 32, || identity("m.f")), HeatAction::Settled);
         assert_eq!(engine.stats.bailouts()["ignored"], 2);
     }
 
     #[test]
     fn later_means_more_heat() {
         let mut engine = engine();
-        assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.later")),
-            HeatAction::Warming
-        );
-        assert_eq!(
-            engine.heat(&key(1, UnitEntry::Function), 32, || unreachable!()),
-            HeatAction::Warming
-        );
+        assert_eq!(engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.later")), HeatAction::Warming);
+        assert_eq!(engine.heat(&key(1, UnitEntry::Function), 32, || unreachable!()), HeatAction::Warming);
     }
 
     #[test]
     fn exits_lead_to_another_version_that_knows_them() {
         let mut engine = engine();
-        let HeatAction::Compile(id) =
-            engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.f"))
-        else {
+        let HeatAction::Compile(id) = engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.f")) else {
             panic!("not hot")
         };
         engine.submitted(id);
-        engine.installed(
-            id,
-            InstalledFacts {
-                code_bytes: 1,
-                bytecodes: 1,
-            },
-        );
-        let event = ExitEvent {
-            reason: "GuardInt",
-            count: 200,
-            version: 1,
-            entries: 300,
-            exits: 200,
-        };
-        let fact = ExitFact {
-            code: 0,
-            offset: 3,
-            reason: "GuardInt".into(),
-            count: 200,
-        };
+        engine.installed(id, InstalledFacts { code_bytes: 1, bytecodes: 1 });
+        let event = ExitEvent { reason: "GuardInt", count: 200, version: 1, entries: 300, exits: 200 };
+        let fact = ExitFact { code: 0, offset: 3, reason: "GuardInt".into(), count: 200 };
         assert_eq!(engine.exited(id, &event, [fact]), Reaction::Recompile);
         assert_eq!(engine.get(id).unwrap().exits.len(), 1);
         assert_eq!(engine.submitted(id), Some(2));

@@ -59,24 +59,17 @@ pub struct Log {
 impl Log {
     /// A log that says what the user must know.
     pub const fn new() -> Self {
-        Log {
-            topics: AtomicU32::new(0),
-            silent: AtomicBool::new(false),
-            muted: AtomicBool::new(false),
-        }
+        Log { topics: AtomicU32::new(0), silent: AtomicBool::new(false), muted: AtomicBool::new(false) }
     }
 
     /// Applies the option.
     pub fn configure(&self, logging: &Logging) {
         let topics = match logging {
             Logging::Silent => 0,
-            Logging::Topics(topics) => topics
-                .iter()
-                .fold(0, |bits, topic| bits | 1 << *topic as u32),
+            Logging::Topics(topics) => topics.iter().fold(0, |bits, topic| bits | 1 << *topic as u32),
         };
         self.topics.store(topics, Ordering::Relaxed);
-        self.silent
-            .store(*logging == Logging::Silent, Ordering::Relaxed);
+        self.silent.store(*logging == Logging::Silent, Ordering::Relaxed);
     }
 
     /// There is no stderr.

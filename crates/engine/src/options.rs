@@ -53,11 +53,7 @@ impl Row {
 
     /// The default as people would write it.
     pub fn default_text<'a>(&self, strategies: &[&'a str]) -> &'a str {
-        if self.default == FIRST_STRATEGY {
-            strategies.first().copied().unwrap_or_default()
-        } else {
-            self.default
-        }
+        if self.default == FIRST_STRATEGY { strategies.first().copied().unwrap_or_default() } else { self.default }
     }
 }
 
@@ -115,9 +111,7 @@ impl Value for StrategyName {
         if text == FIRST_STRATEGY {
             return Some(StrategyName(strategies.first()?.to_string()));
         }
-        strategies
-            .contains(&text)
-            .then(|| StrategyName(text.into()))
+        strategies.contains(&text).then(|| StrategyName(text.into()))
     }
 
     fn known(strategies: &[&str]) -> String {
@@ -139,12 +133,7 @@ impl Value for Hot {
         match text {
             "sample" => Some(Hot::Sample),
             "eager" => Some(Hot::Calls(1)),
-            _ => text
-                .strip_prefix("call:")?
-                .parse()
-                .ok()
-                .filter(|calls| *calls > 0)
-                .map(Hot::Calls),
+            _ => text.strip_prefix("call:")?.parse().ok().filter(|calls| *calls > 0).map(Hot::Calls),
         }
     }
 
@@ -174,10 +163,7 @@ impl Value for ForcedExits {
         }
         let (seed, permille) = text.strip_prefix("random:")?.split_once(':')?;
         let permille = permille.parse().ok().filter(|permille| *permille <= 1000)?;
-        Some(ForcedExits::Random {
-            seed: seed.parse().ok()?,
-            permille,
-        })
+        Some(ForcedExits::Random { seed: seed.parse().ok()?, permille })
     }
 
     fn known(_: &[&str]) -> String {
@@ -286,22 +272,14 @@ impl Value for Logging {
             "all" => Some(Logging::Topics(Topic::ALL.to_vec())),
             _ => text
                 .split(',')
-                .map(|word| {
-                    Topic::ALL
-                        .iter()
-                        .copied()
-                        .find(|topic| topic.name() == word.trim())
-                })
+                .map(|word| Topic::ALL.iter().copied().find(|topic| topic.name() == word.trim()))
                 .collect::<Option<Vec<_>>>()
                 .map(Logging::Topics),
         }
     }
 
     fn known(_: &[&str]) -> String {
-        let words: Vec<&str> = crate::log::Topic::ALL
-            .iter()
-            .map(|topic| topic.name())
-            .collect();
+        let words: Vec<&str> = crate::log::Topic::ALL.iter().map(|topic| topic.name()).collect();
         format!("off, all, or a list of: {}", words.join(", "))
     }
 }
@@ -392,10 +370,7 @@ fn unknown_value(name: &str, text: &str, known: &str) -> OptionError {
 }
 
 fn unknown_option(name: &str, known: impl Iterator<Item = String>) -> OptionError {
-    OptionError(format!(
-        "unknown option {name}; known: {}",
-        known.collect::<Vec<_>>().join(", ")
-    ))
+    OptionError(format!("unknown option {name}; known: {}", known.collect::<Vec<_>>().join(", ")))
 }
 
 /// Variables with our prefix that are not options of the library: those of the development tool.
@@ -412,14 +387,9 @@ impl Options {
             if let Some(row) = ROWS.iter().find(|row| row.env == variable) {
                 self.assign(row.name, row.env, text, strategies)?;
             } else if variable.starts_with("COLUBER_")
-                && !FOREIGN_PREFIXES
-                    .iter()
-                    .any(|prefix| variable.starts_with(prefix))
+                && !FOREIGN_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
             {
-                return Err(unknown_option(
-                    variable,
-                    ROWS.iter().map(|row| row.env.to_string()),
-                ));
+                return Err(unknown_option(variable, ROWS.iter().map(|row| row.env.to_string())));
             }
         }
         Ok(())
@@ -433,17 +403,9 @@ impl Options {
     ) -> Result<(), OptionError> {
         for (key, text) in entries {
             if let Some(row) = ROWS.iter().find(|row| row.x_name() == key) {
-                self.assign(
-                    row.name,
-                    &format!("-X {key}"),
-                    text.unwrap_or("1"),
-                    strategies,
-                )?;
+                self.assign(row.name, &format!("-X {key}"), text.unwrap_or("1"), strategies)?;
             } else if key.starts_with("coluber-") {
-                return Err(unknown_option(
-                    &format!("-X {key}"),
-                    ROWS.iter().map(Row::x_name),
-                ));
+                return Err(unknown_option(&format!("-X {key}"), ROWS.iter().map(Row::x_name)));
             }
         }
         Ok(())
@@ -457,10 +419,7 @@ impl Options {
     ) -> Result<(), OptionError> {
         for (name, text) in keywords {
             if ROWS.iter().all(|row| row.name != name) {
-                return Err(unknown_option(
-                    name,
-                    ROWS.iter().map(|row| row.name.to_string()),
-                ));
+                return Err(unknown_option(name, ROWS.iter().map(|row| row.name.to_string())));
             }
             self.assign(name, name, text, strategies)?;
         }
@@ -479,12 +438,7 @@ pub fn help(strategies: &[&str]) -> String {
     for row in ROWS {
         let default = row.default_text(strategies);
         let default = if default.is_empty() { "empty" } else { default };
-        let _ = writeln!(
-            text,
-            "{} | -X {}  (default: {default})",
-            row.env,
-            row.x_name()
-        );
+        let _ = writeln!(text, "{} | -X {}  (default: {default})", row.env, row.x_name());
         for line in row.doc.lines() {
             let _ = writeln!(text, "    {}", line.trim());
         }
@@ -505,18 +459,12 @@ pub fn page(strategies: &[&str]) -> String {
             Audience::User => "For everybody",
             Audience::Developer => "For work on Coluber",
         };
-        let _ = write!(
-            text,
-            "\n## {heading}\n\n| variable | `-X` | default | values | what |\n|---|---|---|---|---|\n"
-        );
+        let _ =
+            write!(text, "\n## {heading}\n\n| variable | `-X` | default | values | what |\n|---|---|---|---|---|\n");
         for row in ROWS.iter().filter(|row| row.audience == audience) {
             let doc: Vec<&str> = row.doc.lines().map(str::trim).collect();
             let default = row.default_text(strategies);
-            let default = if default.is_empty() {
-                String::new()
-            } else {
-                format!("`{default}`")
-            };
+            let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
             let _ = writeln!(
                 text,
                 "| `{}` | `{}` | {default} | {} | {} |",
@@ -543,26 +491,11 @@ mod tests {
     #[test]
     fn reads_each_source_and_the_later_one_wins() {
         let mut options = options();
-        options
-            .read_environment(
-                [("PATH", "/bin"), ("COLUBER_HOT", "call:3")].into_iter(),
-                STRATEGIES,
-            )
-            .unwrap();
+        options.read_environment([("PATH", "/bin"), ("COLUBER_HOT", "call:3")].into_iter(), STRATEGIES).unwrap();
         assert_eq!(options.hot, Hot::Calls(3));
-        options
-            .read_x_options(
-                [("coluber-hot", Some("eager")), ("utf8", None)].into_iter(),
-                STRATEGIES,
-            )
-            .unwrap();
+        options.read_x_options([("coluber-hot", Some("eager")), ("utf8", None)].into_iter(), STRATEGIES).unwrap();
         assert_eq!(options.hot, Hot::Calls(1));
-        options
-            .read_keywords(
-                [("strategy", "none"), ("max_code", "2M")].into_iter(),
-                STRATEGIES,
-            )
-            .unwrap();
+        options.read_keywords([("strategy", "none"), ("max_code", "2M")].into_iter(), STRATEGIES).unwrap();
         assert_eq!(options.strategy, StrategyName("none".into()));
         assert_eq!(options.max_code, Bytes(2 << 20));
         assert!(options.texts().any(|entry| entry == ("max_code", "2M")));
@@ -570,59 +503,32 @@ mod tests {
 
     #[test]
     fn names_the_known_ones_when_it_refuses() {
-        let error = options()
-            .read_environment([("COLUBER_HOTT", "1")].into_iter(), STRATEGIES)
-            .unwrap_err();
-        assert!(
-            error.0.contains("COLUBER_HOTT") && error.0.contains("COLUBER_HOT,"),
-            "{error}"
-        );
-        let error = options()
-            .read_keywords([("strategy", "fast")].into_iter(), STRATEGIES)
-            .unwrap_err();
-        assert_eq!(
-            error.0,
-            "strategy=fast is not understood; known: quick, none"
-        );
-        let error = options()
-            .read_x_options([("coluber-speed", None)].into_iter(), STRATEGIES)
-            .unwrap_err();
+        let error = options().read_environment([("COLUBER_HOTT", "1")].into_iter(), STRATEGIES).unwrap_err();
+        assert!(error.0.contains("COLUBER_HOTT") && error.0.contains("COLUBER_HOT,"), "{error}");
+        let error = options().read_keywords([("strategy", "fast")].into_iter(), STRATEGIES).unwrap_err();
+        assert_eq!(error.0, "strategy=fast is not understood; known: quick, none");
+        let error = options().read_x_options([("coluber-speed", None)].into_iter(), STRATEGIES).unwrap_err();
         assert!(error.0.contains("coluber-max-code"), "{error}");
-        let error = options()
-            .read_keywords([("log", "heat,nonsense")].into_iter(), STRATEGIES)
-            .unwrap_err();
+        let error = options().read_keywords([("log", "heat,nonsense")].into_iter(), STRATEGIES).unwrap_err();
         assert!(error.0.contains("heat"), "{error}");
     }
 
     #[test]
     fn leaves_the_development_tools_variables_alone() {
         let variables = [("COLUBER_PYTHON_3_14", "python")];
-        assert!(
-            options()
-                .read_environment(variables.into_iter(), STRATEGIES)
-                .is_ok()
-        );
+        assert!(options().read_environment(variables.into_iter(), STRATEGIES).is_ok());
     }
 
     #[test]
     fn reads_values() {
         assert_eq!(Hot::parse("call:0", &[]), None);
         assert_eq!(Hot::parse("call:x", &[]), None);
-        assert_eq!(
-            ForcedExits::parse("random:7:20", &[]),
-            Some(ForcedExits::Random {
-                seed: 7,
-                permille: 20
-            })
-        );
+        assert_eq!(ForcedExits::parse("random:7:20", &[]), Some(ForcedExits::Random { seed: 7, permille: 20 }));
         assert_eq!(ForcedExits::parse("random:7:2000", &[]), None);
         assert_eq!(Bytes::parse("12K", &[]), Some(Bytes(12 << 10)));
         assert_eq!(Bytes::parse("99999999999G", &[]), None);
         assert_eq!(Bytes::parse("", &[]), None);
-        assert_eq!(
-            Stages::parse("ir, asm", &[]),
-            Some(Stages(vec![Stage::Ir, Stage::Asm]))
-        );
+        assert_eq!(Stages::parse("ir, asm", &[]), Some(Stages(vec![Stage::Ir, Stage::Asm])));
         assert_eq!(Stages::parse("ir,x", &[]), None);
         assert_eq!(Logging::parse("off", &[]), Some(Logging::Silent));
     }

@@ -119,10 +119,7 @@ const PATIENCE_SLOW_SAMPLES: u32 = 10;
 
 impl Default for Period {
     fn default() -> Self {
-        Period {
-            current_us: SHORTEST_PERIOD_US,
-            without_news: 0,
-        }
+        Period { current_us: SHORTEST_PERIOD_US, without_news: 0 }
     }
 }
 
@@ -140,11 +137,7 @@ impl Period {
     /// A sample found nothing new, or the process was idle.
     pub fn on_nothing_new(&mut self) {
         self.without_news += 1;
-        let patience = if self.current_us < 10_000 {
-            PATIENCE_SAMPLES
-        } else {
-            PATIENCE_SLOW_SAMPLES
-        };
+        let patience = if self.current_us < 10_000 { PATIENCE_SAMPLES } else { PATIENCE_SLOW_SAMPLES };
         if self.without_news >= patience {
             self.without_news = 0;
             self.current_us = (self.current_us * 2).min(LONGEST_PERIOD_US);
@@ -175,14 +168,8 @@ mod tests {
         assert_eq!(policy.on_exit(1, 200, 1_000, 200), Reaction::Recompile);
         assert_eq!(policy.on_exit(2, 200, 1_000, 200), Reaction::Keep);
         let last = policy.exit_limit(policy.max_versions);
-        assert_eq!(
-            policy.on_exit(policy.max_versions, last, last, last),
-            Reaction::Retire
-        );
-        assert_eq!(
-            policy.on_exit(policy.max_versions, last, last * 100, last),
-            Reaction::Keep
-        );
+        assert_eq!(policy.on_exit(policy.max_versions, last, last, last), Reaction::Retire);
+        assert_eq!(policy.on_exit(policy.max_versions, last, last * 100, last), Reaction::Keep);
     }
 
     #[test]

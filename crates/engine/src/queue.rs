@@ -76,9 +76,7 @@ pub fn compile(job: &Job) -> Finished {
     install_panic_hook();
     let start = Instant::now();
     PANIC.set(Some(None));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        job.strategy.compile(&job.input, &job.services)
-    }));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| job.strategy.compile(&job.input, &job.services)));
     let message = PANIC.take().flatten();
     let result = outcome.unwrap_or_else(|payload| {
         // The payload's own destructor must not be a second panic.
@@ -126,12 +124,7 @@ impl Queue {
     /// With `background`, compiles on a thread that it starts, and calls `notify` on that thread when there is a
     /// result; else compiles at once.
     pub fn new(background: Option<Spawn>, notify: fn()) -> Self {
-        Queue {
-            shared: Arc::default(),
-            thread: None,
-            background,
-            notify,
-        }
+        Queue { shared: Arc::default(), thread: None, background, notify }
     }
 
     /// Whether compiling happens at once, inside [`Queue::submit`].
@@ -194,12 +187,7 @@ impl Queue {
     pub fn clear(&mut self) -> Vec<UnitId> {
         let mut state = self.shared.lock();
         let finished = std::mem::take(&mut state.finished);
-        state
-            .jobs
-            .drain(..)
-            .map(|job| job.unit)
-            .chain(finished.into_iter().map(|finished| finished.unit))
-            .collect()
+        state.jobs.drain(..).map(|job| job.unit).chain(finished.into_iter().map(|finished| finished.unit)).collect()
     }
 
     /// Ends the thread after the compilation it is at; jobs stay. `false`: it took longer than `bound`.
@@ -212,12 +200,7 @@ impl Queue {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
                 return false;
             };
-            state = self
-                .shared
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         drop(state);
         self.join();
@@ -246,10 +229,8 @@ fn work(shared: &Shared, notify: fn()) {
             break;
         }
         let Some(job) = state.jobs.pop_front() else {
-            let (next, timeout) = shared
-                .changed
-                .wait_timeout(state, IDLE_BEFORE_EXIT)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (next, timeout) =
+                shared.changed.wait_timeout(state, IDLE_BEFORE_EXIT).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && state.jobs.is_empty() {
                 break;
@@ -336,11 +317,7 @@ mod tests {
                 verify: false,
                 pass_limit: None,
             }),
-            input: CompileInput {
-                snapshot,
-                addresses: Default::default(),
-                version: 1,
-            },
+            input: CompileInput { snapshot, addresses: Default::default(), version: 1 },
         }
     }
     use coluber_backend::Target;
@@ -354,17 +331,10 @@ mod tests {
         let mut queue = Queue::new(None, || {});
         queue.submit(job(1));
         let finished = queue.take_finished();
-        let Err(Bailout {
-            reason: BailoutReason::Internal(message),
-            ..
-        }) = &finished[0].result
-        else {
+        let Err(Bailout { reason: BailoutReason::Internal(message), .. }) = &finished[0].result else {
             panic!("not an internal bailout")
         };
-        assert!(
-            message.contains("index 3 of 2") && message.contains("queue.rs"),
-            "{message}"
-        );
+        assert!(message.contains("index 3 of 2") && message.contains("queue.rs"), "{message}");
     }
 
     #[test]

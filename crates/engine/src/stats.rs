@@ -82,10 +82,7 @@ pub struct Stats {
 
 impl Default for Stats {
     fn default() -> Self {
-        Stats {
-            counters: std::array::from_fn(|_| AtomicU64::new(0)),
-            bailouts: Mutex::default(),
-        }
+        Stats { counters: std::array::from_fn(|_| AtomicU64::new(0)), bailouts: Mutex::default() }
     }
 }
 
@@ -106,19 +103,13 @@ impl Stats {
         if matches!(bailout.reason, crate::BailoutReason::Internal(_)) {
             self.add(Counter::Panics, 1);
         }
-        let mut bailouts = self
-            .bailouts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut bailouts = self.bailouts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *bailouts.entry(bailout.reason.name()).or_default() += 1;
     }
 
     /// Bailouts by reason.
     pub fn bailouts(&self) -> BTreeMap<String, u64> {
-        self.bailouts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.bailouts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// Share of the samples that interrupted compiled code; `None` before the first sample.
@@ -132,10 +123,7 @@ impl Stats {
         for counter in &self.counters {
             counter.store(0, Ordering::Relaxed);
         }
-        self.bailouts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clear();
+        self.bailouts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 }
 
@@ -146,8 +134,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_documented() {
-        let names: std::collections::BTreeSet<&str> =
-            Counter::ALL.iter().map(|counter| counter.name()).collect();
+        let names: std::collections::BTreeSet<&str> = Counter::ALL.iter().map(|counter| counter.name()).collect();
         assert_eq!(names.len(), Counter::ALL.len());
         assert!(Counter::ALL.iter().all(|counter| !counter.doc().is_empty()));
     }
@@ -155,9 +142,7 @@ mod tests {
     #[test]
     fn counts_bailouts_by_reason() {
         let stats = Stats::default();
-        stats.count_bailout(&Bailout::new(BailoutReason::Internal(
-            "index out of bounds".into(),
-        )));
+        stats.count_bailout(&Bailout::new(BailoutReason::Internal("index out of bounds".into())));
         stats.count_bailout(&Bailout::new(BailoutReason::Ignored));
         stats.count_bailout(&Bailout::new(BailoutReason::Ignored));
         assert_eq!(stats.get(Counter::Panics), 1);

@@ -139,9 +139,7 @@ pub trait Osr {
 pub fn consider(strategy: &dyn Strategy, unit: &UnitView<'_>) -> Decision {
     match unit.entry {
         UnitEntry::Function => strategy.consider(unit),
-        UnitEntry::Loop(_) => strategy
-            .osr()
-            .map_or(Decision::Ignore, |osr| osr.consider_loop(unit)),
+        UnitEntry::Loop(_) => strategy.osr().map_or(Decision::Ignore, |osr| osr.consider_loop(unit)),
     }
 }
 
@@ -162,10 +160,7 @@ impl Registry {
 
     /// The strategy of an option's value.
     pub fn get(&self, name: &StrategyName) -> Option<Arc<dyn Strategy>> {
-        self.0
-            .iter()
-            .find(|strategy| strategy.name() == name.0)
-            .cloned()
+        self.0.iter().find(|strategy| strategy.name() == name.0).cloned()
     }
 
     /// All of them.

@@ -212,10 +212,7 @@ impl Unit {
                 State::Refused(bailout.clone())
             }
             _ => {
-                return Err(IllegalEvent {
-                    state: self.state.clone(),
-                    event,
-                });
+                return Err(IllegalEvent { state: self.state.clone(), event });
             }
         };
         self.state = next;
@@ -231,11 +228,10 @@ impl Unit {
     /// Adds what a version learned at its exits.
     pub fn learn(&mut self, facts: impl IntoIterator<Item = ExitFact>) {
         for fact in facts {
-            let known = self.exits.iter_mut().find(|known| {
-                known.code == fact.code
-                    && known.offset == fact.offset
-                    && known.reason == fact.reason
-            });
+            let known = self
+                .exits
+                .iter_mut()
+                .find(|known| known.code == fact.code && known.offset == fact.offset && known.reason == fact.reason);
             match known {
                 Some(known) => known.count += fact.count,
                 None => self.exits.push(fact),
@@ -250,12 +246,7 @@ mod tests {
     use crate::BailoutReason;
 
     fn unit() -> Unit {
-        let key = UnitKey {
-            code: 1,
-            globals: 2,
-            builtins: 3,
-            entry: UnitEntry::Function,
-        };
+        let key = UnitKey { code: 1, globals: 2, builtins: 3, entry: UnitEntry::Function };
         Unit::new(key, "m.f".into(), "m.py".into(), 1)
     }
 
@@ -274,18 +265,14 @@ mod tests {
         unit.advance(Event::Submitted).unwrap();
         assert_eq!((unit.state(), unit.installed), (&State::Queued, Some(1)));
         unit.advance(Event::Installed).unwrap();
-        assert_eq!(
-            (unit.state(), unit.installed),
-            (&State::Installed(2), Some(2))
-        );
+        assert_eq!((unit.state(), unit.installed), (&State::Installed(2), Some(2)));
     }
 
     #[test]
     fn keeps_the_version_in_use_when_a_better_one_is_not_to_be_had() {
         let mut unit = installed();
         unit.advance(Event::Submitted).unwrap();
-        unit.advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored)))
-            .unwrap();
+        unit.advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored))).unwrap();
         assert_eq!(unit.state(), &State::Installed(1));
     }
 
@@ -293,14 +280,10 @@ mod tests {
     fn is_refused_for_good_but_not_for_a_reason_of_the_moment() {
         let mut first = unit();
         first.advance(Event::BecameHot).unwrap();
-        first
-            .advance(Event::BailedOut(Bailout::new(BailoutReason::Invalidated)))
-            .unwrap();
+        first.advance(Event::BailedOut(Bailout::new(BailoutReason::Invalidated))).unwrap();
         assert_eq!(first.state(), &State::Cold);
         first.advance(Event::BecameHot).unwrap();
-        first
-            .advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored)))
-            .unwrap();
+        first.advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored))).unwrap();
         assert!(matches!(first.state(), State::Refused(_)));
         assert!(first.advance(Event::BecameHot).is_err());
     }
@@ -309,10 +292,7 @@ mod tests {
     fn becomes_hot_again_after_an_invalidation() {
         let mut unit = installed();
         unit.advance(Event::Invalidated).unwrap();
-        assert_eq!(
-            (unit.state(), unit.installed, unit.invalidations),
-            (&State::Invalidated, None, 1)
-        );
+        assert_eq!((unit.state(), unit.installed, unit.invalidations), (&State::Invalidated, None, 1));
         unit.advance(Event::BecameHot).unwrap();
         assert_eq!(unit.state(), &State::Hot);
     }
@@ -334,22 +314,9 @@ mod tests {
     #[test]
     fn sums_up_exits_of_several_versions() {
         let mut unit = installed();
-        let fact = ExitFact {
-            code: 0,
-            offset: 7,
-            reason: "GuardInt".into(),
-            count: 200,
-        };
+        let fact = ExitFact { code: 0, offset: 7, reason: "GuardInt".into(), count: 200 };
         unit.learn([fact.clone()]);
-        unit.learn([
-            fact,
-            ExitFact {
-                code: 0,
-                offset: 9,
-                reason: "GuardInt".into(),
-                count: 1,
-            },
-        ]);
+        unit.learn([fact, ExitFact { code: 0, offset: 9, reason: "GuardInt".into(), count: 1 }]);
         assert_eq!(unit.exits.len(), 2);
         assert_eq!(unit.exits[0].count, 400);
     }

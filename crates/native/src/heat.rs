@@ -92,9 +92,8 @@ fn is_news(action: HeatAction) -> bool {
 
 /// A call or back-edge was counted.
 pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
-    let amount = session::with_enabled(|session| {
-        if session.paused > 0 { 0 } else { session.engine.policy().event_heat }
-    });
+    let amount =
+        session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });
     match amount {
         None | Some(0) => HeatAction::Nothing,
         Some(amount) => heat(py, frame, entry, amount, true),
@@ -113,8 +112,7 @@ fn heat(py: Attached, frame: Frame, entry: UnitEntry, amount: u32, is_at_entry: 
         // SAFETY: as above.
         Some(false) => Some(unsafe { identity::describe(frame.code(), frame.globals()) }),
     };
-    let action =
-        session::with_enabled(|session| session.engine.heat(&key, amount, || identity.unwrap_or_default()));
+    let action = session::with_enabled(|session| session.engine.heat(&key, amount, || identity.unwrap_or_default()));
     if let Some(HeatAction::Compile(unit)) = action {
         road::begin(py, unit, frame, is_at_entry);
     }

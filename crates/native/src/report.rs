@@ -18,26 +18,14 @@ use std::fmt::Write as _;
 pub fn status(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     let known = session::with(|session| {
-        let settings: Vec<(&'static str, String)> = session
-            .options
-            .texts()
-            .map(|(name, text)| (name, text.to_string()))
-            .collect();
-        (
-            session.is_enabled,
-            settings,
-            session.paused > 0,
-            session.period.us(),
-            session.queue.waiting(),
-        )
+        let settings: Vec<(&'static str, String)> =
+            session.options.texts().map(|(name, text)| (name, text.to_string())).collect();
+        (session.is_enabled, settings, session.paused > 0, session.period.us(), session.queue.waiting())
     });
     let is_enabled = known.as_ref().is_some_and(|known| known.0);
     dict.set_item("enabled", is_enabled)?;
-    let reason = if is_enabled {
-        None
-    } else {
-        Some(session::off_reason().unwrap_or_else(|| "not switched on".into()))
-    };
+    let reason =
+        if is_enabled { None } else { Some(session::off_reason().unwrap_or_else(|| "not switched on".into())) };
     dict.set_item("reason", reason)?;
     dict.set_item("version", env!("CARGO_PKG_VERSION"))?;
     if let Some((_, settings, is_paused, period_us, waiting)) = known {
@@ -73,9 +61,7 @@ fn attached<'a>() -> Attached<'a> {
 fn reports(wanted: impl Fn(&Unit) -> bool) -> Vec<UnitReport> {
     let units = session::with(|session| {
         let units = session.engine.iter().filter(|(_, unit)| wanted(unit));
-        units
-            .map(|(id, unit)| (id, unit.clone()))
-            .collect::<Vec<_>>()
+        units.map(|(id, unit)| (id, unit.clone())).collect::<Vec<_>>()
     });
     let units = units.unwrap_or_default().into_iter();
     units
@@ -151,9 +137,7 @@ fn function_of<'py>(callable: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>
     // SAFETY: the type check only reads the object's type.
     if unsafe { ffi::PyFunction_Check(function.as_ptr()) } == 0 {
         let kind = callable.get_type().name()?.to_string();
-        return Err(PyTypeError::new_err(format!(
-            "a Python function is needed, not {kind}"
-        )));
+        return Err(PyTypeError::new_err(format!("a Python function is needed, not {kind}")));
     }
     Ok(function)
 }
@@ -173,10 +157,7 @@ pub fn is_compiled(function: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 fn reports_of(function: &Bound<'_, PyAny>) -> PyResult<Vec<UnitReport>> {
     let key = key_of(function)?;
-    Ok(reports(|unit| {
-        (unit.key.code, unit.key.globals, unit.key.builtins)
-            == (key.code, key.globals, key.builtins)
-    }))
+    Ok(reports(|unit| (unit.key.code, unit.key.globals, unit.key.builtins) == (key.code, key.globals, key.builtins)))
 }
 
 /// What is known of the units of `function`: one dictionary for its start and each of its loops that was seen.
@@ -202,15 +183,7 @@ pub fn explain(function: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut text = String::new();
     for report in reports {
         let unit = &report.unit;
-        let _ = writeln!(
-            text,
-            "{} ({}:{}), {}: {}",
-            unit.name,
-            unit.file,
-            unit.line,
-            unit.key.entry,
-            unit.state()
-        );
+        let _ = writeln!(text, "{} ({}:{}), {}: {}", unit.name, unit.file, unit.line, unit.key.entry, unit.state());
         if let State::Cold | State::Invalidated = unit.state() {
             let _ = writeln!(text, "  heat {}", unit.heat);
         }

@@ -20,9 +20,9 @@ use coluber_engine::{
     Artifact, Bailout, BailoutReason, CompileInput, Counter, Options, Services, UnitEntry, UnitId, UnitKey,
 };
 use coluber_runtime::arena::{Arena, write_perf_map_entry};
+use coluber_runtime::doors;
 use coluber_runtime::gil::UnderGil;
 use coluber_runtime::unit::{UnitParts, UnitRecord, release, target};
-use coluber_runtime::doors;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -235,9 +235,8 @@ fn free_retired(py: Attached) {
 
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
 pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
-    let known = session::with_enabled(|session| {
-        session.engine.get(unit).map(|unit| (unit.key.clone(), unit.exits.clone()))
-    });
+    let known =
+        session::with_enabled(|session| session.engine.get(unit).map(|unit| (unit.key.clone(), unit.exits.clone())));
     let Some(Some((key, exits))) = known else { return };
     let start = Instant::now();
     let taken = snapshot(py, &key, exits, frame, is_at_entry);
@@ -333,7 +332,8 @@ pub fn attend(py: Attached) -> bool {
     let fired = invariants::take_fired(py);
     for record in &fired {
         let id = with(py, |ground| {
-            let id = ground.installed.iter().find(|(_, each)| each.record.cast_const() == *record).map(|(id, _)| *id)?;
+            let id =
+                ground.installed.iter().find(|(_, each)| each.record.cast_const() == *record).map(|(id, _)| *id)?;
             let installed = ground.installed.remove(&id)?;
             ground.retired.push(installed.record);
             Some(id)
@@ -420,7 +420,9 @@ pub fn drop_in_flight(py: Attached) {
 pub fn is_open(py: Attached, key: &UnitKey) -> bool {
     let id = session::with_enabled(|session| session.engine.find(key)).flatten();
     // SAFETY: installed records are alive.
-    id.is_some_and(|id| with(py, |ground| ground.installed.get(&id).is_some_and(|each| !unsafe { &*each.record }.is_invalid())))
+    id.is_some_and(|id| {
+        with(py, |ground| ground.installed.get(&id).is_some_and(|each| !unsafe { &*each.record }.is_invalid()))
+    })
 }
 
 /// Entries and exits (benign ones not counted) of a unit's version in use, and its exits by reason.

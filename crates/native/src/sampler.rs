@@ -29,12 +29,8 @@ struct Control {
     period_us: u64,
 }
 
-static CONTROL: Mutex<Control> = Mutex::new(Control {
-    is_running: false,
-    must_stop: false,
-    is_outstanding: false,
-    period_us: SHORTEST_PERIOD_US,
-});
+static CONTROL: Mutex<Control> =
+    Mutex::new(Control { is_running: false, must_stop: false, is_outstanding: false, period_us: SHORTEST_PERIOD_US });
 static CHANGED: Condvar = Condvar::new();
 
 /// The interpreter of the open session, NULL without one.
@@ -111,8 +107,7 @@ pub fn post() {
     }
     // SAFETY: the call may be made from any thread, for an interpreter that lives: closing the session clears the
     // pointer and joins the threads that use it, before the interpreter ends.
-    let result =
-        unsafe { _PyEval_AddPendingCall(interpreter, run_sample, std::ptr::null_mut(), 0) };
+    let result = unsafe { _PyEval_AddPendingCall(interpreter, run_sample, std::ptr::null_mut(), 0) };
     if result != 0 {
         control().is_outstanding = false;
     }
@@ -126,10 +121,7 @@ fn run() {
             break;
         }
         let period = Duration::from_micros(state.period_us);
-        state = CHANGED
-            .wait_timeout(state, period)
-            .unwrap_or_else(PoisonError::into_inner)
-            .0;
+        state = CHANGED.wait_timeout(state, period).unwrap_or_else(PoisonError::into_inner).0;
         if state.must_stop {
             break;
         }

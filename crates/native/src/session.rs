@@ -47,20 +47,13 @@ pub fn set_off_reason(reason: Option<String>) {
 
 /// The reason.
 pub fn off_reason() -> Option<String> {
-    OFF_REASON
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    OFF_REASON.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// Works with the session, if there is one (open or closed). `body` must not call into the interpreter in a way that
 /// may run Python code, release the GIL, or free an object.
 pub fn with<R>(body: impl FnOnce(&mut Session) -> R) -> Option<R> {
-    SESSION
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .as_mut()
-        .map(body)
+    SESSION.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(body)
 }
 
 /// The same, only while enabled.
@@ -79,8 +72,5 @@ pub fn try_with<R>(body: impl FnOnce(&mut Session) -> R) -> Option<R> {
 
 /// Opens a session; returns the closed one it replaces, to be dropped outside the lock.
 pub fn open(session: Session) -> Option<Session> {
-    SESSION
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .replace(session)
+    SESSION.lock().unwrap_or_else(PoisonError::into_inner).replace(session)
 }

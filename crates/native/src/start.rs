@@ -53,9 +53,7 @@ pub fn enable(module: &Bound<'_, PyModule>, settings: HashMap<String, String>) -
 
 /// Whether the interpreter found a usable stderr.
 fn has_stderr(py: Python<'_>) -> bool {
-    PyModule::import(py, "sys")
-        .and_then(|sys| sys.getattr("stderr"))
-        .is_ok_and(|stderr| !stderr.is_none())
+    PyModule::import(py, "sys").and_then(|sys| sys.getattr("stderr")).is_ok_and(|stderr| !stderr.is_none())
 }
 
 fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Result<(), Refusal> {
@@ -66,9 +64,7 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let options = read_options(py, &registry.names(), settings)?;
     LOG.configure(&options.log);
     check_layout(attached).map_err(Refusal::Off)?;
-    let strategy = registry
-        .get(&options.strategy)
-        .ok_or_else(|| Refusal::Off("the strategy is gone".into()))?;
+    let strategy = registry.get(&options.strategy).ok_or_else(|| Refusal::Off("the strategy is gone".into()))?;
     let services = Arc::new(road::services(attached, &options));
     let without = road::open(attached, &options).map_err(Refusal::Off)?;
     let is_sampling = options.hot == Hot::Sample;
@@ -115,38 +111,26 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
 }
 
 /// The settings: keywords over `-X` over the environment.
-fn read_options(
-    py: Python<'_>,
-    strategies: &[&str],
-    settings: &HashMap<String, String>,
-) -> Result<Options, Refusal> {
+fn read_options(py: Python<'_>, strategies: &[&str], settings: &HashMap<String, String>) -> Result<Options, Refusal> {
     let off = |error: OptionError| Refusal::Off(error.0);
     let internal = |error: PyErr| Refusal::Off(monitoring::one_line(py, &error));
     let mut options = Options::new(strategies).map_err(off)?;
     let sys = PyModule::import(py, "sys").map_err(internal)?;
     // What says how much to say comes first, for the line about what is not understood.
     if let Ok(logging) = std::env::var("COLUBER_LOG")
-        && options
-            .read_environment([("COLUBER_LOG", logging.as_str())].into_iter(), strategies)
-            .is_ok()
+        && options.read_environment([("COLUBER_LOG", logging.as_str())].into_iter(), strategies).is_ok()
     {
         LOG.configure(&options.log);
     }
-    let ignores_environment = sys
-        .getattr("flags")
-        .and_then(|flags| flags.getattr("ignore_environment"))
-        .and_then(|flag| flag.is_truthy());
+    let ignores_environment =
+        sys.getattr("flags").and_then(|flags| flags.getattr("ignore_environment")).and_then(|flag| flag.is_truthy());
     if !ignores_environment.unwrap_or(false) {
         let variables: Vec<(String, String)> = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
             .collect();
-        let variables = variables
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str()));
+        let variables = variables.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         // The switch itself has been looked at by whoever calls.
-        options
-            .read_environment(variables.filter(|(name, _)| *name != "COLUBER"), strategies)
-            .map_err(off)?;
+        options.read_environment(variables.filter(|(name, _)| *name != "COLUBER"), strategies).map_err(off)?;
     }
     let mut entries: Vec<(String, Option<String>)> = Vec::new();
     if let Ok(x_options) = sys.getattr("_xoptions")
@@ -159,18 +143,10 @@ fn read_options(
             entries.push((key, value.extract::<String>().ok()));
         }
     }
-    let entries = entries
-        .iter()
-        .map(|(key, text)| (key.as_str(), text.as_deref()));
-    options
-        .read_x_options(entries.filter(|(key, _)| *key != "coluber"), strategies)
-        .map_err(off)?;
-    let keywords = settings
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()));
-    options
-        .read_keywords(keywords, strategies)
-        .map_err(Refusal::Keyword)?;
+    let entries = entries.iter().map(|(key, text)| (key.as_str(), text.as_deref()));
+    options.read_x_options(entries.filter(|(key, _)| *key != "coluber"), strategies).map_err(off)?;
+    let keywords = settings.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    options.read_keywords(keywords, strategies).map_err(Refusal::Keyword)?;
     Ok(options)
 }
 
@@ -184,9 +160,7 @@ fn stop_at_exit(module: &Bound<'_, PyModule>) {
                 py,
                 Some(c"_close"),
                 None,
-                |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-                    disable(arguments.py())
-                },
+                |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| disable(arguments.py()),
             )?;
             PyModule::import(py, "atexit")?.call_method1("register", (close,))
         })();
