@@ -4,13 +4,13 @@
 
 use coluber_backend::CompiledCode;
 use coluber_bytecode::{Entry, ObjectId};
-use coluber_cpython::hooks::{WatchCallbacks, Watchers};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef};
+use coluber_cpython::snapshot::Dependency;
 use coluber_ir::Resume;
 use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue};
 use coluber_runtime::arena::Arena;
 use coluber_runtime::unit::{UnitParts, UnitRecord};
-use coluber_runtime::{doors, exits, helpers, observers, stub};
+use coluber_runtime::{doors, exits, helpers, invariants, observers, retire, stub};
 use pyo3_ffi::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,17 +109,8 @@ pub unsafe extern "C" fn probe_start() -> *mut PyObject {
         let py = Attached::assume();
         *ARENA.lock().unwrap() = Some(Arena::new(16 << 20, None).unwrap());
         doors::start(py).unwrap();
-        observers::start(py);
-        let watchers = Watchers::acquire(
-            py,
-            WatchCallbacks {
-                dict: |_, _, _, _| {},
-                class: |_| {},
-                function: |event, function| doors::on_function(Attached::assume(), event, function),
-                code: |_, _| {},
-            },
-        );
-        std::mem::forget(watchers.unwrap());
+        observers::start(py).unwrap();
+        invariants::start(py).unwrap();
         Py_NewRef(Py_None())
     }
 }
@@ -232,4 +223,60 @@ pub unsafe extern "C" fn probe_close(unit: *mut PyObject) -> *mut PyObject {
         let unit = &*(PyLong_AsSize_t(unit) as *const UnitRecord);
         PyLong_FromSize_t(doors::close_door(Attached::assume(), unit).len())
     }
+}
+
+/// `probe_retire(unit)`: (freed, waiting).
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_retire(unit: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a unit that `probe_open` returned, or 0.
+    unsafe {
+        let py = Attached::assume();
+        let unit = PyLong_AsSize_t(unit) as *mut UnitRecord;
+        if !unit.is_null() {
+            retire::retire(py, unit);
+        }
+        let (freed, waiting) = retire::collect(py, |work| work(ARENA.lock().unwrap().as_mut().unwrap()));
+        PyLong_FromSize_t(10 * freed + waiting)
+    }
+}
+
+/// `probe_depend(unit, name)`: on a global name of the unit. `probe_broken()`: how many units broke.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_depend(unit: *mut PyObject, kind: *mut PyObject, what: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a unit that `probe_open` returned; its objects get two more for the test.
+    unsafe {
+        let unit = PyLong_AsSize_t(unit) as *mut UnitRecord;
+        let first = (*unit).objects.len() as u32;
+        let globals = (*unit).globals;
+        (*unit).objects.extend([globals, Py_NewRef(what)]);
+        let (dict, what_id) = (ObjectId(first), ObjectId(first + 1));
+        let dependency = match text(kind).as_str() {
+            "name" => Dependency::Name { dict, name: what_id },
+            "class" => Dependency::Class { class: what_id, version: coluber_cpython::TypeRef(what.cast()).version() },
+            _ => Dependency::Function { function: what_id },
+        };
+        match invariants::add(Attached::assume(), &*unit, &[dependency]) {
+            Ok(()) => Py_NewRef(Py_None()),
+            Err(message) => {
+                PyErr_SetString(PyExc_RuntimeError, std::ffi::CString::new(message).unwrap().as_ptr());
+                std::ptr::null_mut()
+            }
+        }
+    }
+}
+
+/// See [`probe_depend`].
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_broken() -> *mut PyObject {
+    // SAFETY: attached.
+    unsafe { PyLong_FromSize_t(retire::take_broken(Attached::assume()).len()) }
 }

@@ -10,12 +10,12 @@ use coluber_cpython::current::opcodes;
 use coluber_cpython::hooks::TOOL_ID;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
-use pyo3_ffi::{Py_DECREF, Py_INCREF, Py_NewRef, Py_ssize_t, PyObject, vectorcallfunc};
+use pyo3_ffi::{Py_DECREF, Py_INCREF, Py_NewRef, Py_ssize_t, PyObject};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Not zero when a door has something to look after on its way out: doors closed because of deep recursion, observed
-/// frames, units to retire.
+/// frames.
 pub static ATTENTION: AtomicU64 = AtomicU64::new(0);
 /// The bits of [`ATTENTION`].
 pub mod attention {
@@ -23,8 +23,6 @@ pub mod attention {
     pub const DEEP: u64 = 1;
     /// Objects made for observers wait to be released.
     pub const OBSERVED: u64 = 2;
-    /// Retired units may be free to go.
-    pub const RETIRED: u64 = 4;
 }
 
 /// What of the C stack may be used before calls are better made by the interpreter, which needs none.
@@ -96,8 +94,12 @@ pub unsafe extern "C" fn function_door(
         let tstate = ThreadState(pyo3_ffi::PyThreadState_Get().cast());
         let default = || doors::default_vectorcall()(callable, arguments, count_and_flag, keyword_names);
         let Some(entry) = unit.entry_function.get() else { return default() };
-        if unit.is_invalid()
-            || function.code() != unit.code
+        if unit.is_invalid() {
+            // An open door to a broken unit costs more than none.
+            doors::close_door(Attached::assume(), unit);
+            return default();
+        }
+        if function.code() != unit.code
             || function.globals() != unit.globals
             || function.builtins() != unit.builtins
             || tstate.py_recursion_remaining() <= 1
@@ -109,6 +111,8 @@ pub unsafe extern "C" fn function_door(
             doors::close_because_deep(Attached::assume(), unit);
             return default();
         }
+        // From here on the unit cannot be freed, whatever binding the arguments runs.
+        unit.entered.set(unit.entered.get() + 1);
         let previous = tstate.current_frame();
         let missing = unit.argument_count.wrapping_sub(count);
         let no_keywords = keyword_names.is_null() || pyo3_ffi::PyTuple_GET_SIZE(keyword_names) == 0;
@@ -120,14 +124,15 @@ pub unsafe extern "C" fn function_door(
             bind_positional(tstate, unit, function, arguments, count, previous)
         } else {
             let pushed = bind_any(tstate, function, arguments, count, keyword_names, previous);
-            if pushed.is_null() {
-                return ptr::null_mut();
-            }
             let others = unit.reserved_words.get() - unit.frame_words;
-            if !frames::has_room(tstate, others) {
+            if pushed.is_null() || !frames::has_room(tstate, others) {
+                unit.entered.set(unit.entered.get() - 1);
+                if pushed.is_null() {
+                    return ptr::null_mut();
+                }
                 return frames::run(tstate, pushed, unit.frame_words);
             }
-            take_over_slots(unit, pushed, unit.slot_count);
+            take_over_slots(pushed, unit.slot_count);
             Py_DECREF(unit.code.object());
             pushed.set_executable(StackRef::borrowed(unit.code.object()));
             pushed.set_visited(NATIVE_MARK);
@@ -139,7 +144,6 @@ pub unsafe extern "C" fn function_door(
         tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
         tstate.set_current_frame(frame);
         tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
-        unit.entered.set(unit.entered.get() + 1);
         unit.entries.set(unit.entries.get() + 1);
         let result = entry(frames::raw(tstate), frame, buffer);
         unit.entered.set(unit.entered.get() - 1);
@@ -164,7 +168,7 @@ pub unsafe extern "C" fn function_door(
             ptr::null_mut()
         };
         if ATTENTION.load(Ordering::Relaxed) != 0 {
-            attend(tstate);
+            attend(tstate, frame);
         }
         result
     }
@@ -287,7 +291,7 @@ unsafe fn bind_any(
 }
 
 /// Makes the first `count` slots what compiled code takes: NULL, a tagged integer, or an owned object without a tag.
-unsafe fn take_over_slots(_unit: &UnitRecord, frame: Frame, count: usize) {
+unsafe fn take_over_slots(frame: Frame, count: usize) {
     for index in 0..count {
         // SAFETY: the slots are filled.
         unsafe {
@@ -308,14 +312,14 @@ unsafe fn empty_slots(frame: Frame, count: usize) {
 }
 
 #[cold]
-unsafe fn attend(tstate: ThreadState) {
+unsafe fn attend(tstate: ThreadState, finished: Frame) {
     // SAFETY: attached, with no unit of this activation entered; the exception that may be set is kept.
     unsafe {
         let py = Attached::assume();
         let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
         let what = ATTENTION.load(Ordering::Relaxed);
         if what & attention::OBSERVED != 0 {
-            crate::observers::release_finished(py, tstate);
+            crate::observers::release_finished(py, finished);
         }
         if what & attention::DEEP != 0 && !is_deep(tstate, 2 * STACK_SHARE) {
             doors::reopen_after_depth(py);
@@ -352,6 +356,10 @@ pub unsafe extern "C" fn loop_door(
             doors::FoundLoop::Disable(marker) => return Py_NewRef(marker),
             doors::FoundLoop::Nothing => return Py_NewRef(none),
         };
+        if unit.is_invalid() {
+            doors::close_door(py, unit);
+            return Py_NewRef(none);
+        }
         match enter_loop(py.thread_state(), unit, destination as u32) {
             Ok(()) => Py_NewRef(none),
             Err(()) => ptr::null_mut(),
@@ -369,8 +377,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         let Some(entry) = unit.entry_function.get() else { return Ok(()) };
         let base = frame.slot(unit.slot_count);
         let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
-        if unit.is_invalid()
-            || frame.owner() != layout::frame::OWNED_BY_THREAD
+        if frame.owner() != layout::frame::OWNED_BY_THREAD
             || frame.executable().object() != unit.code.object()
             || frame.globals() != unit.globals
             || frame.builtins() != unit.builtins
@@ -383,8 +390,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         {
             return Ok(());
         }
-        take_over_slots(unit, frame, unit.slot_count + depth as usize);
-        let jump = frame.instr_ptr();
+        take_over_slots(frame, unit.slot_count + depth as usize);
         frame.set_stackpointer(base);
         frame.set_visited(NATIVE_MARK);
         buffer.write(0);
@@ -402,17 +408,14 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         tstate.set_datastack_top(buffer.cast());
         frame.set_visited(0);
         if ATTENTION.load(Ordering::Relaxed) != 0 {
-            attend(tstate);
+            attend(tstate, frame);
         }
         if result > DEOPT {
             land_on_return(frame, unit, result as *mut PyObject);
         } else if result != DEOPT {
             return raise_at_jump(tstate, frame, unit, destination);
         }
-        if frame.instr_ptr() == jump {
-            // Going on at the jump itself: the interpreter takes an unmoved pointer for "jump as you were told".
-            debug_assert!(frame.stackpointer() >= base);
-        }
+        // A frame that goes on at the jump itself has an unmoved pointer: the interpreter then jumps, which is the same.
         Ok(())
     }
 }
@@ -468,6 +471,3 @@ unsafe fn raise_at_jump(tstate: ThreadState, frame: Frame, unit: &UnitRecord, de
         Ok(())
     }
 }
-
-/// Type of [`function_door`] as a stub calls it: a vectorcall with the unit behind.
-pub type StubbedVectorcall = vectorcallfunc;

@@ -8,6 +8,7 @@
 //! - [`plan`], [`exits`]: leaving compiled code,
 //! - [`helpers`]: functions that compiled code calls,
 //! - [`observers`]: making the locals of running compiled code visible,
+//! - [`invariants`], [`retire`]: what units assume, and how they end,
 //! - [`gil`]: state under the GIL,
 //! - [`ffi_extra`]: interpreter functions that `coluber-cpython` does not declare.
 //!
@@ -21,7 +22,9 @@ pub mod ffi_extra;
 pub mod frames;
 pub mod gil;
 pub mod helpers;
+pub mod invariants;
 pub mod observers;
 pub mod plan;
+pub mod retire;
 pub mod stub;
 pub mod unit;

@@ -1,8 +1,234 @@
-//! Making the locals of running compiled code visible.
+//! Making the locals of running compiled code visible to those who ask the frame for them.
+//!
+//! While compiled code runs a frame, its slots hold borrowed references, and locals that are in registers as numbers are
+//! in the unit's buffer (see `ARCHITECTURE.md`). Whoever reads locals through `frame.f_locals`, `locals()`, `vars()`,
+//! `dir()`, `eval()` or `exec()` goes through a function of ours first, which makes objects of these numbers and puts them
+//! into the slots. The objects are kept until the activation ends.
+//!
+//! Deliberately not here: writing to such locals from outside, and `PyFrame_GetLocals` called by other C code.
 
-use coluber_cpython::raw::{Attached, ThreadState};
+use crate::enter::{ATTENTION, attention};
+use crate::exits::unit_of_buffer;
+use crate::gil::UnderGil;
+use crate::plan::Fill;
+use crate::unit::{INLINED_MARK, NATIVE_MARK};
+use coluber_cpython::hooks::{Interposed, interpose_builtin, interpose_getter};
+use coluber_cpython::raw::{Attached, Frame, StackRef, TypeRef};
+use coluber_cpython::layout;
+use pyo3_ffi::{METH_FASTCALL, METH_KEYWORDS, METH_NOARGS, METH_VARARGS, Py_DECREF, PyObject};
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Releases objects that were made for observers of frames that have ended.
-pub fn release_finished(_py: Attached, _tstate: ThreadState) {}
-/// Interposes.
-pub fn start(_py: Attached) {}
+/// An object made for an observer.
+struct Kept {
+    /// The unit's own frame: when it ends, the object goes.
+    own: usize,
+    /// The frame, the slot and the number it was made from.
+    frame: usize,
+    place: usize,
+    bits: u64,
+    object: usize,
+}
+
+static KEPT: UnderGil<Vec<Kept>> = UnderGil::new(Vec::new());
+static INTERPOSED: UnderGil<Vec<Interposed>> = UnderGil::new(Vec::new());
+
+/// Brings the slots of a frame up to date, if compiled code runs it.
+///
+/// # Safety
+/// A valid, linked frame.
+pub unsafe fn materialize(py: Attached, frame: Frame) {
+    // SAFETY: marked frames are linked down to the unit's own, whose buffer lies behind it.
+    unsafe {
+        let mut own = frame;
+        let mut depth = 0;
+        while !own.is_null() && own.visited() == INLINED_MARK {
+            own = own.previous();
+            depth += 1;
+        }
+        if own.is_null() || own.visited() != NATIVE_MARK {
+            return;
+        }
+        let buffer = own.0.add(8 * own.code().frame_size() as usize).cast::<u64>();
+        let Some(exit_id) = buffer.read().checked_sub(1) else { return };
+        let (unit, _) = unit_of_buffer(buffer);
+        let exits = unit.exits.borrow();
+        let Some(exit) = exits.get(exit_id as usize) else { return };
+        let Some(number) = exit.frames.len().checked_sub(1 + depth) else { return };
+        let plan = &exit.frames[number];
+        let slots = unit.codes[plan.code].slot_count;
+        for (place, fill) in plan.fills.iter().take(slots).enumerate() {
+            let mut source = *fill;
+            if let Fill::Same(other, place) = source {
+                source = exit.frames[other as usize].fills[place as usize];
+            }
+            let word = |word: u32| buffer.add(word as usize).read();
+            let (bits, is_float) = match source {
+                Fill::Int(number) => (word(number), false),
+                Fill::IntConstant(value) => (value as u64, false),
+                Fill::Float(number) => (word(number), true),
+                Fill::FloatConstant(bits) => (bits, true),
+                Fill::Bool(number) => {
+                    frame.slot(place).write(StackRef::borrowed(truth(word(number) & 0xff != 0)));
+                    continue;
+                }
+                Fill::BoolConstant(value) => {
+                    frame.slot(place).write(StackRef::borrowed(truth(value)));
+                    continue;
+                }
+                Fill::Constant(id) => {
+                    frame.slot(place).write(StackRef::borrowed(unit.objects[id.0 as usize]));
+                    continue;
+                }
+                Fill::Null => {
+                    frame.slot(place).write(StackRef::NULL);
+                    continue;
+                }
+                _ => continue,
+            };
+            let object = kept_object(py, own, frame, place, bits, is_float);
+            frame.slot(place).write(if object.is_null() { StackRef::NULL } else { StackRef::borrowed(object) });
+        }
+    }
+}
+
+fn truth(value: bool) -> *mut PyObject {
+    // SAFETY: addresses of immortal objects.
+    unsafe { if value { pyo3_ffi::Py_True() } else { pyo3_ffi::Py_False() } }
+}
+
+/// The object of a number: the same one as long as the number stays. NULL (no exception) when memory is exhausted.
+unsafe fn kept_object(py: Attached, own: Frame, frame: Frame, place: usize, bits: u64, is_float: bool) -> *mut PyObject {
+    let key = (own.0 as usize, frame.0 as usize, place, bits);
+    if let Some(kept) = KEPT.borrow(py).iter().find(|kept| (kept.own, kept.frame, kept.place, kept.bits) == key) {
+        return kept.object as *mut PyObject;
+    }
+    // SAFETY: attached; numbers are made without running Python code.
+    unsafe {
+        let object = if is_float {
+            pyo3_ffi::PyFloat_FromDouble(f64::from_bits(bits))
+        } else {
+            pyo3_ffi::PyLong_FromLongLong(bits as i64)
+        };
+        if object.is_null() {
+            pyo3_ffi::PyErr_Clear();
+            return object;
+        }
+        KEPT.borrow(py).push(Kept { own: key.0, frame: key.1, place, bits, object: object as usize });
+        ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
+        object
+    }
+}
+
+/// Releases what was made for observers of an activation that has ended.
+pub fn release_finished(py: Attached, own: Frame) {
+    let mut finished = Vec::new();
+    let mut kept = KEPT.borrow(py);
+    kept.retain(|kept| {
+        if kept.own == own.0 as usize {
+            finished.push(kept.object);
+        }
+        kept.own != own.0 as usize
+    });
+    if kept.is_empty() {
+        ATTENTION.fetch_and(!attention::OBSERVED, Ordering::Relaxed);
+    }
+    drop(kept);
+    for object in finished {
+        // SAFETY: the reference was kept for the frame.
+        unsafe { Py_DECREF(object as *mut PyObject) };
+    }
+}
+
+/// Materialises the frame that the calling C function looks at: the innermost complete one.
+unsafe fn materialize_current() {
+    // SAFETY: builtins are called attached.
+    unsafe {
+        let py = Attached::assume();
+        let mut frame = py.thread_state().current_frame();
+        while !frame.is_null() && frame.owner() >= layout::frame::OWNED_BY_INTERPRETER {
+            frame = frame.previous();
+        }
+        if !frame.is_null() && matches!(frame.visited(), NATIVE_MARK | INLINED_MARK) {
+            materialize(py, frame);
+        }
+    }
+}
+
+static F_LOCALS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+unsafe extern "C" fn frame_locals(frame_object: *mut PyObject, closure: *mut c_void) -> *mut PyObject {
+    // SAFETY: called as the getter of frame objects; the original has this type.
+    unsafe {
+        let frame = frame_object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().read();
+        if !frame.is_null() && matches!(frame.visited(), NATIVE_MARK | INLINED_MARK) {
+            materialize(Attached::assume(), frame);
+        }
+        type Getter = unsafe extern "C" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
+        let original = std::mem::transmute::<*mut c_void, Getter>(F_LOCALS.load(Ordering::Relaxed));
+        original(frame_object, closure)
+    }
+}
+
+/// A builtin under ours, whatever its calling convention: at most four arguments, all in registers.
+type AnyBuiltin = unsafe extern "C" fn(usize, usize, usize, usize) -> *mut PyObject;
+
+macro_rules! observer {
+    ($replacement:ident, $original:ident) => {
+        static $original: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+
+        unsafe extern "C" fn $replacement(first: usize, second: usize, third: usize, fourth: usize) -> *mut PyObject {
+            // SAFETY: called as the builtin; the original takes its arguments from the same registers.
+            unsafe {
+                materialize_current();
+                let original = std::mem::transmute::<*mut c_void, AnyBuiltin>($original.load(Ordering::Relaxed));
+                original(first, second, third, fourth)
+            }
+        }
+    };
+}
+observer!(observe_locals, LOCALS);
+observer!(observe_vars, VARS);
+observer!(observe_dir, DIR);
+observer!(observe_eval, EVAL);
+observer!(observe_exec, EXEC);
+
+/// Puts our functions in front. The error names what could not be interposed; the others are.
+pub fn start(py: Attached) -> Result<(), String> {
+    let builtins: [(&CStr, c_int, AnyBuiltin, &AtomicPtr<c_void>); 5] = [
+        (c"locals", METH_NOARGS, observe_locals, &LOCALS),
+        (c"vars", METH_VARARGS, observe_vars, &VARS),
+        (c"dir", METH_VARARGS, observe_dir, &DIR),
+        (c"eval", METH_FASTCALL | METH_KEYWORDS, observe_eval, &EVAL),
+        (c"exec", METH_FASTCALL | METH_KEYWORDS, observe_exec, &EXEC),
+    ];
+    let mut missing = Vec::new();
+    let mut interposed = Vec::new();
+    for (name, flags, replacement, original) in builtins {
+        // SAFETY: the replacement passes on whatever registers it was called with, so any convention fits.
+        match unsafe { interpose_builtin(py, c"builtins", name, flags, replacement as *mut c_void) } {
+            Some(done) => {
+                original.store(done.original(), Ordering::Relaxed);
+                interposed.push(done);
+            }
+            None => missing.push(name.to_string_lossy().into_owned()),
+        }
+    }
+    let class = TypeRef((&raw mut pyo3_ffi::PyFrame_Type).cast());
+    // SAFETY: the replacement is a getter; frames are a static type with a table.
+    match unsafe { interpose_getter(py, class, c"f_locals", frame_locals as *mut c_void) } {
+        Some(done) => {
+            F_LOCALS.store(done.original(), Ordering::Relaxed);
+            interposed.push(done);
+        }
+        None => missing.push("frame.f_locals".into()),
+    }
+    INTERPOSED.borrow(py).extend(interposed);
+    if missing.is_empty() { Ok(()) } else { Err(format!("cannot observe {}", missing.join(", "))) }
+}
+
+/// Puts the originals back. False if somebody has interposed ours meanwhile.
+pub fn stop(py: Attached) -> bool {
+    let interposed = std::mem::take(&mut *INTERPOSED.borrow(py));
+    interposed.into_iter().fold(true, |all, one| one.restore(py) && all)
+}

@@ -9,7 +9,7 @@ use crate::helpers;
 use crate::plan::{PlannedExit, plan_exit};
 use coluber_backend::{Addresses, CompiledCode, Layout, Target};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
-use coluber_cpython::raw::{Attached, CodeRef, Frame};
+use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{ffi, layout, pool};
 use coluber_ir::Resume;
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
@@ -118,8 +118,12 @@ pub struct UnitRecord {
     pub name: String,
     /// All codes.
     pub codes: Vec<UnitCode>,
-    /// The objects of the pool by id; references are held.
+    /// The objects of the pool by id; references are held, but for `weak_functions` and their cells.
     pub objects: Vec<*mut PyObject>,
+    /// Closures made from the own code: they and what they refer to must be able to die. Their death breaks the unit.
+    pub weak_functions: Vec<*mut PyObject>,
+    /// The objects that references are held to.
+    references: Vec<*mut PyObject>,
     /// Exits by id.
     pub exits: RefCell<Vec<PlannedExit>>,
     /// How often each exit was taken.
@@ -132,10 +136,26 @@ pub struct UnitRecord {
     pub stub: Cell<Option<Place>>,
 }
 
-fn owned(object: *mut PyObject) -> *mut PyObject {
-    // SAFETY: callers pass valid objects and are attached.
-    unsafe { Py_INCREF(object) };
-    object
+/// The closures among the objects that were made from the unit's own code, and all objects but these and their cells.
+unsafe fn split_references(code: CodeRef, objects: &[*mut PyObject]) -> (Vec<*mut PyObject>, Vec<*mut PyObject>) {
+    // SAFETY: valid objects; a closure is a tuple of cells.
+    unsafe {
+        let is_closure = |object: &*mut PyObject| {
+            let function = FunctionRef(object.cast());
+            is_exactly(*object, &raw mut pyo3_ffi::PyFunction_Type)
+                && function.code() == code
+                && !function.closure().is_null()
+        };
+        let weak: Vec<_> = objects.iter().copied().filter(is_closure).collect();
+        let mut excluded = weak.clone();
+        for function in &weak {
+            let closure = FunctionRef(function.cast()).closure();
+            let count = pyo3_ffi::PyTuple_GET_SIZE(closure);
+            excluded.extend((0..count).map(|index| pyo3_ffi::PyTuple_GET_ITEM(closure, index)));
+        }
+        let strong = objects.iter().copied().filter(|object| !excluded.contains(object)).collect();
+        (weak, strong)
+    }
 }
 
 impl UnitRecord {
@@ -153,6 +173,11 @@ impl UnitRecord {
             if flags & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0 {
                 return Err("generators are not entered yet".into());
             }
+            let (weak_functions, mut references) = split_references(code, parts.objects);
+            references.extend([parts.globals, parts.builtins]);
+            for object in &references {
+                Py_INCREF(*object);
+            }
             let codes = codes.into_iter().map(|code| UnitCode {
                 code,
                 units: code.units(),
@@ -166,8 +191,8 @@ impl UnitRecord {
                 entries: Cell::new(0),
                 checked_version: Cell::new(u64::MAX),
                 code,
-                globals: owned(parts.globals),
-                builtins: owned(parts.builtins),
+                globals: parts.globals,
+                builtins: parts.builtins,
                 frame_words: code.frame_size() as usize,
                 total_words: Cell::new(0),
                 reserved_words: Cell::new(0),
@@ -180,14 +205,15 @@ impl UnitRecord {
                 return_offset: find_return(code),
                 name: parts.name,
                 codes: codes.collect(),
-                objects: parts.objects.iter().copied().map(owned).collect(),
+                objects: parts.objects.to_vec(),
+                references,
+                weak_functions,
                 exits: RefCell::default(),
                 exit_counts: RefCell::default(),
                 guilty: RefCell::default(),
                 place: Cell::new(None),
                 stub: Cell::new(None),
             };
-            owned(code.object());
             Ok(Box::into_raw(Box::new(record)))
         }
     }
@@ -271,9 +297,7 @@ impl UnitRecord {
             // SAFETY: nobody is inside, and no function has the stub any more.
             unsafe { arena.free(place) };
         }
-        let mut references = record.objects;
-        references.extend([record.globals, record.builtins, record.code.object()]);
-        references
+        record.references
     }
 }
 

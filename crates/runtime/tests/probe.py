@@ -11,7 +11,7 @@ import traceback
 import weakref
 
 probe = ctypes.PyDLL(sys.argv[1])
-for name, count in (("start", 0), ("open", 4), ("entries", 1), ("close", 1)):
+for name, count in (("start", 0), ("open", 4), ("entries", 1), ("close", 1), ("retire", 1), ("depend", 3), ("broken", 0)):
     function = getattr(probe, f"probe_{name}")
     function.restype = ctypes.py_object
     function.argtypes = [ctypes.py_object] * count
@@ -447,7 +447,72 @@ def observers_see_unboxed_locals():
     for _ in range(5):
         f("x")
     assert seen == [{"a": "x", "b": 41}] * 5, seen
+
+    def observed():
+        seen.append(exec_locals())
+    for ask in (lambda: sys._getframe(2).f_locals["b"], ):
+        seen.clear()
+
+        def observed():
+            seen.append(ask())
+        f("x")
+        assert seen == [41]
+    # Called as if by compiled code: the frame that asks is the unit's own.
+    for observed, key in ((locals, None), (vars, None), (dir, None)):
+        f("x")
     probe.probe_close(unit)
+
+
+@check
+def broken_invariants_stop_a_unit():
+    global f, value
+    value = 1
+
+    class C:
+        def m(self):
+            return 1
+
+    def f(a):
+        return a
+
+    for kind, what, change in (
+        ("name", "value", lambda: globals().__setitem__("value", 2)),
+        ("name", "val" + "ue"[:2], lambda: exec("del value", globals())),
+        ("class", C, lambda: setattr(C, "m", None)),
+        ("function", C.__init_subclass__.__func__ if False else f, lambda: setattr(f, "__defaults__", (1,))),
+    ):
+        C().m and C.m
+        unit = open_deopt(f)
+        C.__flags__
+        [C().m for _ in range(10)]
+        probe.probe_depend(unit, kind, what)
+        globals()["other"] = kind
+        f(1)
+        assert probe.probe_entries(unit) == 1, kind
+        change()
+        assert f(2) == 2 and probe.probe_entries(unit) == 1, kind
+        assert probe.probe_broken() == 1
+        assert probe.probe_retire(unit) == 10
+        assert f(2) == 2
+
+
+@check
+def a_unit_with_somebody_inside_is_freed_later():
+    global observed
+    results = []
+
+    def f(a):
+        b = 1
+        return [a, b]
+
+    def observed():
+        results.append(probe.probe_retire(unit))
+        results.append(probe.probe_retire(0))
+    unit = probe.probe_open("observe", [f], (), [(f, "at", offset_of(f.__code__, "BUILD_LIST") - 1, 0, [0, 2001])])
+    f("x")
+    assert results == [1, 1], results
+    assert probe.probe_retire(0) == 10
+    assert f("y") == ["y", 1]
 
 
 gc.collect()

@@ -1,0 +1,198 @@
+//! What units assume of the world, and the watchers that notice when it is no longer so.
+//!
+//! A unit registers its dependencies in the same attached section in which its snapshot was taken. When one changes, the
+//! unit's invalid flag is set at once: no new activation begins, and those inside leave at their next check. Closing its
+//! doors and freeing its code is [`crate::retire`]'s business, as watchers are called in the middle of somebody's
+//! operation.
+//!
+//! Names are told apart by the hash of the str: a clash invalidates one unit too many, nothing worse.
+
+use crate::doors;
+use crate::gil::UnderGil;
+use crate::retire;
+use crate::unit::UnitRecord;
+use coluber_cpython::ffi::{dict_event, function_event};
+use coluber_cpython::hooks::{WatchCallbacks, Watchers};
+use coluber_cpython::raw::{Attached, FunctionRef, TypeRef, is_exactly};
+use coluber_cpython::snapshot::Dependency;
+use pyo3_ffi::PyObject;
+use std::collections::HashMap;
+
+type Units = Vec<*const UnitRecord>;
+
+/// How often a name may change before it is not assumed any more.
+const MAX_CHANGES: u32 = 3;
+
+#[derive(Default)]
+struct Registry {
+    watchers: Option<Watchers>,
+    /// By dict, then hash of the name.
+    dicts: HashMap<usize, HashMap<isize, Units>>,
+    classes: HashMap<usize, Units>,
+    functions: HashMap<usize, Units>,
+    /// How often a unit was invalidated by (dict, hash of the name).
+    changes: HashMap<(usize, isize), u32>,
+}
+
+static REGISTRY: UnderGil<Option<Registry>> = UnderGil::new(None);
+
+fn with<'py, R>(py: Attached<'py>, work: impl FnOnce(&mut Registry) -> R) -> R {
+    work(REGISTRY.borrow(py).get_or_insert_default())
+}
+
+/// Takes watcher ids. Without them nothing may be assumed, and function doors cannot be opened.
+pub fn start(py: Attached) -> Result<(), String> {
+    let callbacks = WatchCallbacks { dict: on_dict, class: on_class, function: on_function, code: |_, _| {} };
+    let watchers = Watchers::acquire(py, callbacks)?;
+    with(py, |registry| registry.watchers = Some(watchers));
+    Ok(())
+}
+
+/// Gives the watcher ids back. All units that assume anything must have been retired.
+pub fn stop(py: Attached) {
+    if let Some(watchers) = with(py, |registry| registry.watchers.take()) {
+        watchers.release(py);
+    }
+}
+
+/// The hash of an exact str; `None` for other keys.
+unsafe fn name_hash(name: *mut PyObject) -> Option<isize> {
+    if name.is_null() || !is_exactly(name, &raw mut pyo3_ffi::PyUnicode_Type) {
+        return None;
+    }
+    // SAFETY: a str: no Python code runs, no error is possible.
+    Some(unsafe { pyo3_ffi::PyObject_Hash(name) })
+}
+
+/// Whether the name changed so often that assuming it does not pay: what `snapshot::Request::is_volatile` asks for.
+///
+/// # Safety
+/// Valid objects.
+pub unsafe fn is_volatile(py: Attached, dict: *mut PyObject, name: *mut PyObject) -> bool {
+    // SAFETY: promised by the caller.
+    let Some(hash) = (unsafe { name_hash(name) }) else { return true };
+    with(py, |registry| registry.changes.get(&(dict as usize, hash)).is_some_and(|changes| *changes >= MAX_CHANGES))
+}
+
+/// Registers what a unit assumes. After an `Err` it must not be installed (a part may be registered: [`forget`] it).
+///
+/// # Safety
+/// The ids are those of the unit's objects; attached without interruption since the snapshot was taken.
+pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) -> Result<(), String> {
+    let object = |id: coluber_bytecode::ObjectId| unit.objects[id.0 as usize];
+    let key: *const UnitRecord = unit;
+    with(py, |registry| {
+        let watchers = registry.watchers.as_ref().ok_or("no watcher ids")?;
+        for dependency in dependencies {
+            match *dependency {
+                Dependency::Name { dict, name } => {
+                    let (dict, name) = (object(dict), object(name));
+                    // SAFETY: promised by the caller.
+                    let Some(hash) = (unsafe { name_hash(name) }) else {
+                        return Err("a name that is not a str".into());
+                    };
+                    let names = registry.dicts.entry(dict as usize).or_default();
+                    // SAFETY: globals and builtins of a unit are dicts.
+                    if names.is_empty() && !unsafe { watchers.watch_dict(py, dict) } {
+                        return Err("a dict cannot be watched".into());
+                    }
+                    names.entry(hash).or_default().push(key);
+                }
+                Dependency::Class { class, version } => {
+                    let class = TypeRef(object(class).cast());
+                    // SAFETY: a class of the pool.
+                    if !watchers.watch_class(py, class) || unsafe { class.version() } != version {
+                        return Err("a class has changed or used up its versions".into());
+                    }
+                    registry.classes.entry(class.0 as usize).or_default().push(key);
+                }
+                Dependency::Function { function } => {
+                    registry.functions.entry(object(function) as usize).or_default().push(key);
+                }
+            }
+        }
+        // A closure that is the unit's own function is not kept alive: its address means nothing when it is gone.
+        for function in &unit.weak_functions {
+            registry.functions.entry(*function as usize).or_default().push(key);
+        }
+        Ok(())
+    })
+}
+
+/// Removes a unit from the registry.
+pub fn forget(py: Attached, unit: *const UnitRecord) {
+    with(py, |registry| {
+        let remove = |units: &mut Units| {
+            units.retain(|other| *other != unit);
+            !units.is_empty()
+        };
+        registry.classes.retain(|_, units| remove(units));
+        registry.functions.retain(|_, units| remove(units));
+        let watchers = registry.watchers.as_ref();
+        registry.dicts.retain(|dict, names| {
+            names.retain(|_, units| remove(units));
+            if names.is_empty()
+                && let Some(watchers) = watchers
+            {
+                // SAFETY: the unit still holds a reference to the dict.
+                unsafe { watchers.unwatch_dict(py, *dict as *mut PyObject) };
+            }
+            !names.is_empty()
+        });
+    });
+}
+
+fn break_units(py: Attached, units: Units) {
+    for unit in units {
+        // SAFETY: a unit is removed from the registry before it is freed.
+        unsafe { &*unit }.invalidate();
+        retire::note(py, unit);
+    }
+}
+
+fn on_dict(event: i32, dict: *mut PyObject, key: *mut PyObject, _value: *mut PyObject) {
+    // SAFETY: watchers run attached.
+    let py = unsafe { Attached::assume() };
+    let single = matches!(event, dict_event::ADDED | dict_event::MODIFIED | dict_event::DELETED);
+    // SAFETY: the key of such an event is an object.
+    let hash = if single { unsafe { name_hash(key) } } else { None };
+    let broken = with(py, |registry| match hash {
+        Some(hash) => {
+            let units = registry.dicts.get_mut(&(dict as usize))?.remove(&hash)?;
+            *registry.changes.entry((dict as usize, hash)).or_default() += 1;
+            Some(units)
+        }
+        None => {
+            if event == dict_event::DEALLOCATED {
+                registry.changes.retain(|(other, _), _| *other != dict as usize);
+            }
+            let names = registry.dicts.get_mut(&(dict as usize))?;
+            Some(names.drain().flat_map(|(_, units)| units).collect())
+        }
+    });
+    break_units(py, broken.unwrap_or_default());
+}
+
+fn on_class(class: TypeRef) {
+    // SAFETY: watchers run attached.
+    let py = unsafe { Attached::assume() };
+    let broken = with(py, |registry| registry.classes.remove(&(class.0 as usize)));
+    break_units(py, broken.unwrap_or_default());
+}
+
+fn on_function(event: i32, function: FunctionRef) {
+    // SAFETY: watchers run attached.
+    let py = unsafe { Attached::assume() };
+    doors::on_function(py, event, function);
+    let breaks = matches!(
+        event,
+        function_event::DESTROY
+            | function_event::MODIFY_CODE
+            | function_event::MODIFY_DEFAULTS
+            | function_event::MODIFY_KWDEFAULTS
+    );
+    if breaks {
+        let broken = with(py, |registry| registry.functions.remove(&(function.0 as usize)));
+        break_units(py, broken.unwrap_or_default());
+    }
+}
