@@ -232,10 +232,8 @@ impl<'a> Translator<'a> {
         {
             let refined = self.guard_kind(bound, kind);
             if slot < locals && matches!(kind, Kind::Int | Kind::Float) {
-                let raw = self.unbox(refined, kind);
-                self.set_slot(slot, Slot::Value(raw));
-                self.begin_same();
-                self.release(refined);
+                // Unboxes the slot too, if nobody can tell (see `forget_object`).
+                self.unbox(refined, kind);
             }
         }
         Ok(())
@@ -394,8 +392,16 @@ impl<'a> Translator<'a> {
             Slot::Null | Slot::Value(_) => {
                 let mut ty: Option<Type> = None;
                 let mut roots = HashSet::new();
+                // A constant number joins a register as a register.
+                let has_register = candidates
+                    .iter()
+                    .any(|slot| matches!(slot, Slot::Value(value) if !self.function.ty(*value).is_object()));
                 for candidate in candidates {
                     let next = match candidate {
+                        Slot::Value(value) if has_register => {
+                            roots.insert(Some(self.function.root(*value)));
+                            self.header_type(*value)
+                        }
                         Slot::Null => {
                             roots.insert(None);
                             Type::Nullable

@@ -20,13 +20,16 @@
 //!
 //! * Directives, `; name: value`, stand in front of the first function; `test` says who runs the file.
 //! * `; error: text` at the end of a line expects an error of the verifier on that line whose message contains the text.
-//! * `; run: ...` lines follow a function; what they mean is for [`crate::interpret`]'s tests.
+//! * `; run: ...` lines follow a function: calls and how they end, see [`crate::interpret::runs`]. They are checked for the
+//!   function as it stands; a test that changes it calls [`Case::check_runs`] again.
 //! * Comments behind `; ---` are the expected output: what the runner's closure returns, by convention
-//!   [`Function::body_text`](crate::Function::body_text). With `BLESS=1` in the environment they are rewritten.
+//!   [`Function::body_text`]. With `BLESS=1` in the environment they are rewritten.
 //!
 //! [`run_directory`] walks a directory of such files. A name says what is tested, as a sentence; every rewrite has a test
 //! that it does not fire when it must not.
 
+use crate::Function;
+use crate::interpret::runs::check_run;
 use crate::parser::{Parsed, parse_functions};
 use crate::verify::{Entity, VerifyError, verify};
 use std::fmt::Write as _;
@@ -160,6 +163,12 @@ impl Case {
         if message.is_empty() { Ok(()) } else { Err(message) }
     }
 
+    /// Interprets what the `; run:` lines say, with this case's function or what became of it.
+    pub fn check_runs(&self, function: &Function) -> Result<(), String> {
+        let errors: Vec<String> = self.runs.iter().filter_map(|(_, run)| check_run(function, run).err()).collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+    }
+
     /// The line that an error is about.
     fn line_of(&self, error: &VerifyError) -> u32 {
         let lines = &self.parsed.lines;
@@ -185,8 +194,8 @@ impl Case {
 
 /// Runs the files (`*.ir`, in subdirectories too) that `select` chooses, and panics with all that went wrong.
 ///
-/// Each function makes the round trip through text and has exactly the expected errors; then `test` is called. What it
-/// returns is compared with the expected output, if it is a text.
+/// Each function makes the round trip through text and has exactly the expected errors; one without errors does what
+/// its `; run:` lines say. Then `test` is called. What it returns is compared with the expected output, if it is a text.
 pub fn run_directory(
     directory: &Path,
     select: impl Fn(&TestFile) -> bool,
@@ -246,6 +255,7 @@ fn run_case(
     if !case.errors.is_empty() {
         return Ok(None);
     }
+    case.check_runs(&case.parsed.function)?;
     let output = test(file, case)?;
     match (&output, &case.expected) {
         (Some(output), Some(expected)) if !bless && output.trim_end() != expected.trim_end() => {

@@ -32,6 +32,7 @@ pub mod filetest;
 pub mod frame_state;
 pub mod function;
 pub mod helpers;
+pub mod interpret;
 pub mod ops;
 pub mod parser;
 pub mod printer;

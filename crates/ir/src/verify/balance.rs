@@ -363,9 +363,8 @@ impl Balance<'_, '_> {
 
     fn jump(&mut self, inst: Inst, call: &BlockCall, holding: &mut Holding) {
         let parameters = &self.function.blocks[call.block].parameters;
-        let is_held =
-            |parameter: Value| self.references.is_counted(parameter) && self.references.at_definition(parameter) > 0;
-        let held: Vec<_> = parameters.iter().copied().filter(|parameter| is_held(*parameter)).collect();
+        let held: Vec<_> =
+            parameters.iter().copied().filter(|parameter| self.references.takes_reference(*parameter)).collect();
         let (given, used): (Vec<_>, Vec<_>) =
             parameters.iter().zip(&call.arguments).partition(|(parameter, _)| held.contains(parameter));
         for (_, argument) in used {

@@ -41,7 +41,9 @@ fn check_call(inst: Inst, call: &BlockCall, report: &mut Report) {
     }
     for (&parameter, &argument) in parameters.iter().zip(&call.arguments) {
         let [expected, found] = [parameter, argument].map(|value| function.ty(value));
-        if !same_representation(expected, found) || expected.join(found) != expected {
+        // NULL is of every type that may be NULL.
+        let is_null = expected.is_nullable() && matches!(function.def_op(argument), Some(crate::Op::NullConstant {}));
+        if !is_null && (!same_representation(expected, found) || expected.join(found) != expected) {
             report.inst(inst, format!("{argument} is {found}, parameter {parameter} of {} is {expected}", call.block));
         }
     }
