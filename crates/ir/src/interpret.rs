@@ -618,9 +618,9 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let value = self.given(*value)?;
                 Some(or_null(self.host.set_field(object, *offset, None, value)))
             }
-            Op::LoadCell { cell } => {
+            Op::LoadCell { cell, .. } => {
                 let cell = self.object(*cell)?;
-                Some(or_null(self.host.cell(cell)))
+                Some(Datum::Object(self.host.cell(cell).ok_or(Stop::Exit)?))
             }
             Op::StoreCell { cell, value } => {
                 let cell = self.object(*cell)?;
