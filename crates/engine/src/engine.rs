@@ -35,8 +35,10 @@ pub enum HeatAction {
     Warming,
     /// Take a snapshot and submit it, or report a bailout.
     Compile(UnitId),
-    /// It has code or never will: this place need not be counted any more.
-    Settled,
+    /// It has code.
+    Installed,
+    /// It never will have code: this place need not be counted any more.
+    Refused,
 }
 
 /// Facts of an installation.
@@ -145,7 +147,8 @@ impl Engine {
         match unit.state() {
             State::Cold | State::Invalidated => {}
             State::Hot | State::Queued => return HeatAction::Nothing,
-            State::Installed(_) | State::Refused(_) => return HeatAction::Settled,
+            State::Installed(_) => return HeatAction::Installed,
+            State::Refused(_) => return HeatAction::Refused,
         }
         unit.heat = policy.cooled(unit.heat, samples.saturating_sub(unit.heated_at)).saturating_add(amount);
         unit.heated_at = samples;
@@ -180,7 +183,7 @@ impl Engine {
         self.advance(id, Event::BecameHot);
         if let Some(reason) = refusal {
             self.bailed_out(id, Bailout::new(reason));
-            return HeatAction::Settled;
+            return HeatAction::Refused;
         }
         HeatAction::Compile(id)
     }
@@ -352,7 +355,7 @@ mod tests {
         assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Nothing);
         assert_eq!(engine.submitted(id), Some(1));
         engine.installed(id, InstalledFacts { code_bytes: 100, bytecodes: 10 });
-        assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Settled);
+        assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Installed);
         assert!(!engine.invalidated(id));
         assert_eq!(engine.heat(&key, 16, || unreachable!()), HeatAction::Warming);
     }
@@ -370,8 +373,8 @@ mod tests {
     #[test]
     fn what_the_strategy_ignores_is_refused_and_loops_need_the_ability() {
         let mut engine = engine();
-        assert_eq!(engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.ignored")), HeatAction::Settled);
-        assert_eq!(engine.heat(&key(2, UnitEntry::Loop(4)), 32, || identity("m.f")), HeatAction::Settled);
+        assert_eq!(engine.heat(&key(1, UnitEntry::Function), 32, || identity("m.ignored")), HeatAction::Refused);
+        assert_eq!(engine.heat(&key(2, UnitEntry::Loop(4)), 32, || identity("m.f")), HeatAction::Refused);
         assert_eq!(engine.stats.bailouts()["ignored"], 2);
     }
 

@@ -294,6 +294,7 @@ mod tests {
             box_float: 0,
             unbox_int: 0,
             float_power: 0,
+            power_exit_bits: 0,
             record_first_store: 0,
             vectorcall: 0,
             types: vec![],

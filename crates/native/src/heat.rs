@@ -2,7 +2,7 @@
 
 use crate::point::{self, Point};
 use crate::session::{self, STATS};
-use crate::{identity, monitoring, road, sampler};
+use crate::{identity, road, sampler};
 use coluber_cpython::layout::code::FLAG_OPTIMIZED;
 use coluber_cpython::{Attached, Frame};
 use coluber_engine::unit::UnitEntry;
@@ -20,16 +20,9 @@ pub fn on_sample() {
         (session.sampler.is_wanted, session.paused > 0)
     });
     let Some((is_sampling, is_paused)) = state else { return };
-    let has_changed = road::attend(py);
+    road::attend(py);
     road::install_finished(py);
-    if !is_sampling {
-        if has_changed {
-            // Places that were switched off because they had code count again.
-            monitoring::restart();
-        }
-        return;
-    }
-    if is_paused {
+    if !is_sampling || is_paused {
         return;
     }
     STATS.add(Counter::Samples, 1);
@@ -92,6 +85,7 @@ fn is_news(action: HeatAction) -> bool {
 
 /// A call or back-edge was counted.
 pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
+    road::attend(py);
     let amount =
         session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });
     match amount {
@@ -117,9 +111,4 @@ fn heat(py: Attached, frame: Frame, entry: UnitEntry, amount: u32, is_at_entry: 
         road::begin(py, unit, frame, is_at_entry);
     }
     action.unwrap_or(HeatAction::Nothing)
-}
-
-/// A code object dies.
-pub fn forget_code(code: u64) {
-    session::with(|session| session.engine.forget_code(code));
 }

@@ -7,7 +7,6 @@
 //! - [`monitoring`]: calls and back-edges counted by `sys.monitoring`,
 //! - [`point`]: which places of a code object can be entered,
 //! - [`road`]: snapshot, compile, install, and out of use again,
-//! - [`invariants`]: what units assume of the world,
 //! - [`threads`]: threads that no signal reaches, and forks,
 //! - [`report`]: what people ask for.
 //!
@@ -16,7 +15,6 @@
 
 mod heat;
 mod identity;
-mod invariants;
 mod monitoring;
 mod point;
 mod report;

@@ -6,7 +6,7 @@
 //! *Deterministic modes* (`COLUBER_HOT=call:N`, `eager`): global events of the tool id that is reserved for optimizers, so
 //! everything that runs is counted, code that was there before as well as code to come.
 //!
-//! A place whose unit is settled is switched off. The tool id itself is taken and given back by the runtime's doors.
+//! A place whose unit is refused is switched off. The tool id itself is taken and given back by the runtime's doors.
 
 use crate::{heat, session};
 use coluber_cpython::hooks::{TOOL_ID, make_builtin};
@@ -61,18 +61,9 @@ pub fn count_beside_doors(py: Python<'_>) -> PyResult<()> {
 pub fn count_everything(py: Python<'_>) -> PyResult<()> {
     let events = register(py, &[("PY_START", on_start), ("JUMP", on_jump)])?;
     monitoring(py)?.call_method1("set_events", (TOOL_ID, events))?;
-    restart();
+    // Places that an earlier session switched off count again.
+    monitoring(py)?.call_method0("restart_events")?;
     Ok(())
-}
-
-/// Makes places that were switched off count again.
-pub fn restart() {
-    Python::attach(|py| {
-        let result = monitoring(py).and_then(|monitoring| monitoring.call_method0("restart_events"));
-        if let Err(error) = result {
-            coluber_engine::log::LOG.notice(&one_line(py, &error));
-        }
-    });
 }
 
 /// Callback of `PY_START`: (code, offset).
@@ -105,7 +96,7 @@ unsafe extern "C" fn on_jump(
         let offset = ffi::PyLong_AsLong(arguments.add(1).read());
         let destination = ffi::PyLong_AsLong(arguments.add(2).read());
         if destination > offset {
-            return answer(HeatAction::Settled);
+            return answer(HeatAction::Refused);
         }
         // A code unit has two bytes.
         answer(counted(arguments.read(), UnitEntry::Loop((destination / 2) as u32)))
@@ -126,12 +117,12 @@ unsafe fn counted(code: *mut PyObject, entry: UnitEntry) -> HeatAction {
         return HeatAction::Nothing;
     }
     // A panic must not unwind into the interpreter.
-    std::panic::catch_unwind(|| heat::count(py, frame, entry)).unwrap_or(HeatAction::Settled)
+    std::panic::catch_unwind(|| heat::count(py, frame, entry)).unwrap_or(HeatAction::Refused)
 }
 
 /// `DISABLE` for places that need not be counted any more, else `None`.
 fn answer(action: HeatAction) -> *mut PyObject {
-    let is_over = action == HeatAction::Settled || session::with_enabled(|_| ()).is_none();
+    let is_over = action == HeatAction::Refused || session::with_enabled(|_| ()).is_none();
     let marker = DISABLE.load(Ordering::Relaxed);
     // SAFETY: both are immortal objects; the caller is attached.
     unsafe { ffi::Py_NewRef(if is_over && !marker.is_null() { marker } else { ffi::Py_None() }) }

@@ -6,8 +6,9 @@
 
 use crate::point::{self, Point};
 use crate::session::{self, STATS};
-use crate::{identity, invariants};
+use crate::identity;
 use coluber_bytecode::Entry;
+use coluber_cpython::ffi::{PyCode_AddWatcher, PyCode_ClearWatcher, code_event};
 use coluber_cpython::public_ffi::{self as ffi, PyObject};
 use coluber_cpython::raw::is_exactly;
 use coluber_cpython::snapshot::{Limits, Request, take_snapshot};
@@ -22,8 +23,10 @@ use coluber_engine::{
 use coluber_runtime::arena::{Arena, write_perf_map_entry};
 use coluber_runtime::doors;
 use coluber_runtime::gil::UnderGil;
+use coluber_runtime::{invariants, observers, retire};
 use coluber_runtime::unit::{UnitParts, UnitRecord, release, target};
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,8 +51,7 @@ struct Installed {
 struct Ground {
     arena: Option<Arena>,
     installed: HashMap<UnitId, Installed>,
-    /// Without doors; to be freed when nobody is inside.
-    retired: Vec<*mut UnitRecord>,
+    code_watcher: Option<c_int>,
 }
 
 static GROUND: UnderGil<Option<Ground>> = UnderGil::new(None);
@@ -77,29 +79,55 @@ pub fn open(py: Attached, options: &Options) -> Result<Option<String>, String> {
         with(py, |ground| ground.arena = Some(arena));
     }
     invariants::start(py)?;
+    if let Err(message) = observers::start(py) {
+        invariants::stop(py);
+        return Err(format!("locals of compiled code could not be shown: {message}"));
+    }
     if hooks::default_vectorcall(py).is_none() {
+        observers::stop(py);
         invariants::stop(py);
         return Err("cannot find the vectorcall of functions".into());
     }
-    Ok(doors::start(py).err())
+    let without = doors::start(py).err();
+    // SAFETY: attached; the callback is a function of this library, which is never unloaded.
+    let id = unsafe { PyCode_AddWatcher(on_code) };
+    if id < 0 {
+        // Units of dead code are kept then, which is only memory.
+        // SAFETY: attached.
+        unsafe { ffi::PyErr_Clear() };
+    }
+    with(py, |ground| ground.code_watcher = (id >= 0).then_some(id));
+    Ok(without)
+}
+
+unsafe extern "C" fn on_code(event: c_int, code: *mut PyObject) -> c_int {
+    if event == code_event::DESTROY {
+        // A panic must not unwind into the interpreter.
+        let _ = std::panic::catch_unwind(|| session::with(|session| session.engine.forget_code(code as u64)));
+    }
+    0
 }
 
 /// Takes all compiled code out of use and gives back what [`open`] took. Running code leaves at its next check.
 pub fn close(py: Attached) {
-    let records = with(py, |ground| {
-        let records: Vec<_> = ground.installed.drain().map(|(_, installed)| installed.record).collect();
-        ground.retired.extend(&records);
-        records
-    });
-    for record in records {
-        // SAFETY: retired records are alive.
-        let unit = unsafe { &*record };
-        unit.invalidate();
-        doors::close_door(py, unit);
+    let (installed, watcher) =
+        with(py, |ground| (std::mem::take(&mut ground.installed), ground.code_watcher.take()));
+    for installed in installed.into_values() {
+        // SAFETY: the ground owned the record.
+        unsafe { retire::retire(py, installed.record) };
     }
     doors::stop(py);
-    free_retired(py);
+    collect(py);
     invariants::stop(py);
+    observers::stop(py);
+    if let Some(id) = watcher {
+        // SAFETY: attached; the id is ours.
+        unsafe {
+            if PyCode_ClearWatcher(id) < 0 {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
 }
 
 /// What strategies are told of the process.
@@ -182,7 +210,7 @@ fn snapshot(
                 return Err(failed(message));
             }
         };
-        let registered = invariants::register(py, record, &taken.pool, &taken.dependencies);
+        let registered = invariants::add(py, &*record, &taken.dependencies);
         taken.pool.release(py);
         let mut functions: Vec<*mut PyObject> = Vec::new();
         if key.entry == UnitEntry::Function
@@ -210,27 +238,23 @@ fn snapshot(
 
 /// Gives a ticket back. May run Python code.
 fn discard(py: Attached, ticket: Ticket) {
-    with(py, |ground| ground.retired.push(ticket.record));
-    // SAFETY: the ticket owns the references.
-    unsafe { release(py, ticket.functions) };
-    free_retired(py);
+    // SAFETY: the ticket owns the record and the references.
+    unsafe {
+        retire::retire(py, ticket.record);
+        release(py, ticket.functions);
+    }
+    collect(py);
 }
 
-/// Frees records that no door leads to and nobody is inside. May run Python code.
-fn free_retired(py: Attached) {
-    let free: Vec<_> = with(py, |ground| {
-        // SAFETY: retired records are alive until they are freed here.
-        ground.retired.extract_if(.., |record| unsafe { &**record }.entered.get() == 0).collect()
-    });
-    for record in free {
-        invariants::unregister(py, record);
-        let freed = with_arena(py, |arena| {
-            // SAFETY: it is retired and nobody is inside.
-            Ok(unsafe { UnitRecord::free(record, py, arena) })
+/// Frees retired units that nobody is inside. May run Python code.
+fn collect(py: Attached) {
+    retire::collect(py, |work| {
+        // Without an arena there never was a unit.
+        let _ = with_arena(py, |arena| {
+            work(arena);
+            Ok(())
         });
-        // SAFETY: references that the record owned. Without an arena there never was a record.
-        unsafe { release(py, freed.unwrap_or_default()) };
-    }
+    });
 }
 
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
@@ -289,7 +313,8 @@ fn install(
                 ticket.functions.push(function);
             }
         }
-        with(py, |ground| ground.retired.push(before.record));
+        // SAFETY: it has just been taken out of the ground, which owned it.
+        unsafe { retire::retire(py, before.record) };
     }
     // SAFETY: the unit is installed, the functions are held by the ticket.
     with_arena(py, |arena| unsafe { doors::open_door(py, arena, unit, &ticket.functions) }).map_err(refused)?;
@@ -329,24 +354,22 @@ pub fn install_finished(py: Attached) {
 
 /// Takes units out of use whose invariants broke, and frees what can be freed. `true`: there were some.
 pub fn attend(py: Attached) -> bool {
-    let fired = invariants::take_fired(py);
-    for record in &fired {
-        let id = with(py, |ground| {
-            let id =
-                ground.installed.iter().find(|(_, each)| each.record.cast_const() == *record).map(|(id, _)| *id)?;
-            let installed = ground.installed.remove(&id)?;
-            ground.retired.push(installed.record);
-            Some(id)
+    let broken = retire::take_broken(py);
+    for record in &broken {
+        let owned = with(py, |ground| {
+            let mut all = ground.installed.iter();
+            let id = *all.find(|(_, each)| each.record.cast_const() == *record)?.0;
+            Some((id, ground.installed.remove(&id)?.record))
         });
         // One that is being compiled is dropped when it comes back.
-        let Some(id) = id else { continue };
-        // SAFETY: retired records are alive.
-        doors::close_door(py, unsafe { &**record });
+        let Some((id, record)) = owned else { continue };
+        // SAFETY: it has just been taken out of the ground, which owned it.
+        unsafe { retire::retire(py, record) };
         session::with_enabled(|session| session.engine.invalidated(id));
     }
-    free_retired(py);
+    collect(py);
     coluber_cpython::pool::release_deferred(py);
-    !fired.is_empty()
+    !broken.is_empty()
 }
 
 /// Looks at the units of the code that `frame` runs: were they interrupted by the pending call that runs now, and do they
@@ -391,16 +414,9 @@ pub fn look_at_exits(py: Attached, frame: Frame) {
         match reaction {
             Some(Reaction::Recompile) => begin(py, id, frame, is_at_entry),
             Some(Reaction::Retire) => {
-                let record = with(py, |ground| {
-                    let record = ground.installed.remove(&id)?.record;
-                    ground.retired.push(record);
-                    Some(record)
-                });
-                if let Some(record) = record {
-                    // SAFETY: retired records are alive.
-                    let unit = unsafe { &*record };
-                    unit.invalidate();
-                    doors::close_door(py, unit);
+                if let Some(installed) = with(py, |ground| ground.installed.remove(&id)) {
+                    // SAFETY: it has just been taken out of the ground, which owned it.
+                    unsafe { retire::retire(py, installed.record) };
                 }
             }
             Some(Reaction::Keep) | None => {}
