@@ -212,10 +212,8 @@ impl Balance<'_, '_> {
         let mut edges = Vec::new();
         function.insts[terminator].op.for_each_target(|call| {
             let mut holding = holding.clone();
-            if edges.is_empty()
-                && let Op::Branch { condition, .. } = &function.insts[terminator].op
-            {
-                self.learn_null(*condition, &mut holding);
+            if let Op::Branch { condition, .. } = &function.insts[terminator].op {
+                self.learn(*condition, edges.is_empty(), &mut holding);
             }
             self.jump(terminator, call, &mut holding);
             self.releases.edges.insert((terminator, edges.len()), std::mem::take(&mut self.released));
@@ -250,7 +248,8 @@ impl Balance<'_, '_> {
         match op {
             Op::Incref { value } => self.take(*value, holding),
             Op::Kill { value, .. } | Op::Decref { value, .. } => self.give(inst, *value, holding),
-            Op::GuardTrue { condition, .. } => self.learn_null(*condition, holding),
+            Op::GuardTrue { condition, .. } => self.learn(*condition, true, holding),
+            Op::GuardFalse { condition, .. } => self.learn(*condition, false, holding),
             _ => {}
         }
         if let Some(state) = state {
@@ -320,10 +319,12 @@ impl Balance<'_, '_> {
         }
     }
 
-    /// The condition is true.
-    fn learn_null(&self, condition: Value, holding: &mut Holding) {
-        if let Some(Op::IsNull { value } | Op::IsExhausted { value }) = self.function.def_op(condition) {
-            self.forget(*value, holding);
+    /// The condition turned out to be true or false, and with it perhaps a value to be NULL.
+    fn learn(&self, condition: Value, is_true: bool, holding: &mut Holding) {
+        match self.function.def_op(condition) {
+            Some(Op::BoolNot { value }) => self.learn(*value, !is_true, holding),
+            Some(Op::IsNull { value } | Op::IsExhausted { value }) if is_true => self.forget(*value, holding),
+            _ => {}
         }
     }
 

@@ -4,6 +4,7 @@ use super::Report;
 use crate::fields::{FieldWriter, Immediate};
 use crate::function::Phase;
 use crate::helpers::HelperType;
+use crate::ops::Effects;
 use crate::{Block, BlockCall, Cfg, FrameStateId, Function, Helper, Inst, ObjectId, Op, Type, Value, ValueDef};
 use cranelift_entity::packed_option::ReservedValue;
 use std::collections::BTreeSet;
@@ -168,7 +169,9 @@ fn check_neighbours(inst: Inst, before: &[Inst], report: &mut Report) {
     let function = report.function;
     let op = |inst: &Inst| &function.insts[*inst].op;
     if let Op::TakeOutput { .. } = op(&inst) {
-        let source = before.iter().rev().map(op).find(|op| !matches!(op, Op::TakeOutput { .. }));
+        // The outputs stand in memory until another helper is called.
+        let is_between = |op: &Op| matches!(op, Op::TakeOutput { .. }) || op.effects(function) == Effects::PURE;
+        let source = before.iter().rev().map(op).find(|op| !is_between(op));
         let has_outputs = matches!(source, Some(Op::Invoke { helper, .. }) if helper.has_outputs());
         if !has_outputs {
             report.inst(inst, "TakeOutput stands behind the helper that has the output");
