@@ -223,10 +223,10 @@ pub enum HelperFlag {
 }
 
 macro_rules! declare_helpers {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident),*) -> $result:ident, $flag:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident($($argument:ident),*) -> $result:ident, $flag:ident;)*) => {
         /// A runtime helper.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Helper { $($(#[$doc])* $name),* }
+        pub enum Helper { $($(#[doc = $doc])* $name),* }
 
         impl Helper {
             /// All helpers, in the order of their numbers.
@@ -235,6 +235,11 @@ macro_rules! declare_helpers {
             /// Its name.
             pub fn name(self) -> &'static str {
                 match self { $(Helper::$name => stringify!($name)),* }
+            }
+
+            /// What it does.
+            pub fn doc(self) -> &'static str {
+                match self { $(Helper::$name => concat!($($doc),*)),* }
             }
 
             /// Kinds of its arguments.
