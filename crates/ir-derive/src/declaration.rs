@@ -456,3 +456,65 @@ fn check_fields(declaration: &Declaration) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The error for an enum with one variant, or nothing.
+    fn error(variant: &str) -> Option<String> {
+        let input = syn::parse_str(&format!("enum Op {{ {variant} }}")).expect("it is Rust");
+        read(&input).err().map(|error| error.to_string())
+    }
+
+    fn assert_error(variant: &str, message: &str) {
+        let error = error(variant).unwrap_or_default();
+        assert!(error.contains(message), "{variant}: {error}");
+    }
+
+    #[test]
+    fn accepts_what_the_table_says() {
+        for variant in [
+            "#[op(result = I64, pure)] Add { left: Value, right: Value }",
+            "#[op(result = Exact(Int), refs = owned, pure, takes(I64))] Box { value: Value }",
+            "#[op(result = of(value), refs = alias(value), exits)] Guard { value: Value, state: FrameStateId }",
+            "#[op(steals(arguments), takes(first: Exact(List), arguments: Nullable), raises)]
+             Give { first: Value, arguments: Vec<Value>, state: FrameStateId }",
+            "#[op(terminator)] Jump { target: BlockCall }",
+            "#[op(result = F64, pure)] Constant { #[op(text = FloatBits)] bits: u64 }",
+            "Anything {}",
+        ] {
+            assert_eq!(error(variant), None, "{variant}");
+        }
+    }
+
+    #[test]
+    fn rejects_objects_without_a_reference_contract() {
+        assert_error("#[op(result = Object, pure)] Load {}", "needs `refs =");
+        assert_error("#[op(result = of(value), pure)] Copy { value: Value }", "needs `refs =");
+        assert_error("#[op(result = I64, refs = owned, pure)] Load {}", "is for results that are objects");
+    }
+
+    #[test]
+    fn rejects_what_leaves_without_a_state() {
+        assert_error("#[op(exits)] Guard { value: Value }", "needs a field of type `FrameStateId`");
+        assert_error("#[op(raises, runs_python)] Call {}", "needs a field of type `FrameStateId`");
+    }
+
+    #[test]
+    fn rejects_contradictions() {
+        assert_error("#[op(pure, writes(Lists))] Store {}", "declares no other effect");
+        assert_error("#[op(custom_effects, runs_python)] Call {}", "declares no other effect");
+        assert_error("#[op(pure)] Jump { target: BlockCall }", "only a terminator has targets");
+    }
+
+    #[test]
+    fn rejects_names_that_are_not_there() {
+        assert_error("#[op(steals(item), pure)] Give { value: Value }", "no operand has this name");
+        assert_error("#[op(takes(item: I64), pure)] Take { value: Value }", "no operand has this name");
+        assert_error("#[op(result = of(kind), refs = owned, pure)] Make { kind: Kind }", "no operand has this name");
+        assert_error("#[op(purely)] Add {}", "unknown entry");
+        assert_error("#[op(pure)] Add(Value)", "has named fields");
+        assert_error("#[op(pure)] Add { #[op(text = Name)] value: Value }", "only an immediate");
+    }
+}

@@ -1,69 +1,12 @@
 //! Printing and parsing are inverse to each other.
 
+mod sampler;
+
 use coluber_bytecode::{ClassFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
-use coluber_ir::fields::{FieldReader, Immediate};
 use coluber_ir::function::Phase;
 use coluber_ir::parser::{parse_function, parse_functions};
-use coluber_ir::{
-    Block, BlockCall, FrameState, FrameStateId, Function, Kind, ObjectId, Op, Resume, SlotValue, Type, Value,
-};
-use std::convert::Infallible;
-
-/// Numbers that look random (a linear congruential generator).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) as usize % limit
-    }
-
-    fn flip(&mut self) -> bool {
-        self.below(2) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())]
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Random) -> T) -> Vec<T> {
-        (0..self.below(4)).map(|_| item(self)).collect()
-    }
-}
-
-/// Makes ops from random fields.
-struct Sampler<'a> {
-    random: &'a mut Random,
-    values: &'a [Value],
-    states: &'a [FrameStateId],
-    blocks: &'a [Block],
-}
-
-impl FieldReader for Sampler<'_> {
-    type Error = Infallible;
-
-    fn operand(&mut self, _: &'static str) -> Result<Value, Infallible> {
-        Ok(self.random.pick(self.values))
-    }
-
-    fn operands(&mut self, _: &'static str) -> Result<Vec<Value>, Infallible> {
-        Ok(self.random.list(|random| random.pick(self.values)))
-    }
-
-    fn state(&mut self, _: &'static str) -> Result<FrameStateId, Infallible> {
-        Ok(self.random.pick(self.states))
-    }
-
-    fn target(&mut self, _: &'static str) -> Result<BlockCall, Infallible> {
-        let arguments = self.random.list(|random| random.pick(self.values));
-        Ok(BlockCall { block: self.random.pick(self.blocks), arguments })
-    }
-
-    fn immediate<T: Immediate>(&mut self, _: &'static str) -> Result<T, Infallible> {
-        let mut samples = T::samples();
-        Ok(samples.swap_remove(self.random.below(samples.len())))
-    }
-}
+use coluber_ir::{FrameState, FrameStateId, Function, Kind, ObjectId, Op, Resume, SlotValue, Type, Value};
+use sampler::{Random, Sampler};
 
 fn objects() -> ObjectTable {
     let c = ObjectId;
