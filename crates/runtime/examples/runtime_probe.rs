@@ -6,7 +6,7 @@ use coluber_backend::CompiledCode;
 use coluber_bytecode::{Entry, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef};
 use coluber_cpython::snapshot::Dependency;
-use coluber_ir::Resume;
+use coluber_ir::{Helper, Resume};
 use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue};
 use coluber_runtime::arena::Arena;
 use coluber_runtime::unit::{UnitParts, UnitRecord};
@@ -279,4 +279,36 @@ pub unsafe extern "C" fn probe_depend(unit: *mut PyObject, kind: *mut PyObject, 
 pub unsafe extern "C" fn probe_broken() -> *mut PyObject {
     // SAFETY: attached.
     unsafe { PyLong_FromSize_t(retire::take_broken(Attached::assume()).len()) }
+}
+
+/// `probe_helper(name)`: address, arguments and result of a helper.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_helper(name: *mut PyObject) -> *mut PyObject {
+    // SAFETY: a str.
+    unsafe {
+        let name = text(name);
+        let helper = Helper::ALL.iter().find(|helper| helper.name() == name).expect("a helper of that name");
+        let arguments: String = helper.arguments().iter().map(|kind| format!("{kind:?} ")).collect();
+        let line = format!("{}\t{}\t{:?}", helpers::address_table()[*helper as usize], arguments.trim(), helper.result());
+        PyUnicode_FromStringAndSize(line.as_ptr().cast(), line.len() as isize)
+    }
+}
+
+/// `probe_frame()`: address of the calling frame, of the mark of exhausted iterators, and of `float_power`.
+///
+/// # Safety
+/// See [`probe_start`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn probe_frame() -> *mut PyObject {
+    // SAFETY: attached.
+    unsafe {
+        let frame = Attached::assume().thread_state().current_frame();
+        let tuple = PyTuple_New(2);
+        PyTuple_SET_ITEM(tuple, 0, PyLong_FromSize_t(frame.0 as usize));
+        PyTuple_SET_ITEM(tuple, 1, PyLong_FromSize_t((&raw const helpers::EXHAUSTED) as usize));
+        tuple
+    }
 }
