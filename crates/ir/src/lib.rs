@@ -10,7 +10,11 @@
 //! * [`function`]: blocks, instructions, values;
 //! * [`frame_state`]: what the interpreter would see at a point;
 //! * [`exit_table`]: the run-time form of the frame states that exits use;
-//! * [`cfg`]: predecessors, dominators, loops.
+//! * [`cfg`]: predecessors, dominators, loops;
+//! * [`printer`], [`parser`] and [`fields`]: the text form;
+//! * [`verify`]: what a function must keep to;
+//! * [`interpret`]: what it means, op by op;
+//! * [`filetest`]: tests in text form.
 //!
 //! # References
 //! A value of an object type is *owned* (the compiled code holds one reference for it) or *borrowed* (it is valid
