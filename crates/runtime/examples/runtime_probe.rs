@@ -41,6 +41,9 @@ unsafe extern "C" fn native(tstate: *mut PyThreadState, frame: Frame, buffer: *m
         let tstate = coluber_cpython::ThreadState(tstate.cast());
         match unit.name.as_str() {
             "raise" => PyErr_SetString(PyExc_ValueError, c"from compiled code".as_ptr()),
+            "reraise" => {
+                helpers::helper_raise(std::ptr::null_mut(), std::ptr::null_mut());
+            }
             "return" => {
                 let result = helpers::box_int(42);
                 for slot in 0..unit.slot_count + depth {
@@ -175,13 +178,18 @@ pub unsafe extern "C" fn probe_open(
                 stack,
             });
         }
-        let kind = if name == "raise" { ExitKind::Raise } else { ExitKind::Guard };
+        let kind = if name.ends_with("raise") { ExitKind::Raise } else { ExitKind::Guard };
         let exit = Exit { kind, reason: "Probe", benign: false, guilty: Some(2), frames: exit_frames };
         let (globals, builtins) = (function.globals(), function.builtins());
         let parts = UnitParts { name, entry, globals, builtins, objects: &objects, codes: &codes };
         let unit = UnitRecord::new(py, parts).unwrap();
         let compiled = CompiledCode {
-            bytes: stub::stub(0, native as *const () as u64),
+            // The fastest unit there is: returns its first argument.
+            bytes: if (*unit).name == "identity" {
+                vec![0x48, 0x8b, 0x46, 0x50, 0xc3]
+            } else {
+                stub::stub(0, native as *const () as u64)
+            },
             alignment: 16,
             exits: ExitTable { exits: vec![exit], buffer_words: 2 + 64 },
             extra_words: 0,

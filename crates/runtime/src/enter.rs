@@ -3,6 +3,7 @@
 //! Opening and closing is in [`crate::doors`]. Everything here is on the hot path of a call.
 
 use crate::doors;
+use crate::exits::NO_TRACEBACK;
 use crate::ffi_extra::{close, steal};
 use crate::frames;
 use crate::unit::{DEOPT, NATIVE_MARK, UnitRecord, door_bits};
@@ -413,7 +414,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         if result > DEOPT {
             land_on_return(frame, unit, result as *mut PyObject);
         } else if result != DEOPT {
-            return raise_at_jump(tstate, frame, unit, destination);
+            return raise_at_jump(tstate, frame, unit, destination, buffer.read() != NO_TRACEBACK);
         }
         // A frame that goes on at the jump itself has an unmoved pointer: the interpreter then jumps, which is the same.
         Ok(())
@@ -444,15 +445,23 @@ unsafe fn land_on_return(frame: Frame, unit: &UnitRecord, value: *mut PyObject) 
 }
 
 /// An exception that no handler of the frame covers. The interpreter, told by NULL, looks for a handler at the jump's
-/// *destination* (`INSTRUMENTED_JUMP`, 3.14 and 3.15); where that has one, the frame goes on at a RERAISE outside of its
-/// code instead, which no handler covers.
-unsafe fn raise_at_jump(tstate: ThreadState, frame: Frame, unit: &UnitRecord, destination: u32) -> Result<(), ()> {
+/// *destination* (`INSTRUMENTED_JUMP`, 3.14 and 3.15) and adds a traceback entry; where that has a handler, or the entry
+/// is not wanted, the frame goes on at a RERAISE outside of its code instead, which no handler covers.
+unsafe fn raise_at_jump(
+    tstate: ThreadState,
+    frame: Frame,
+    unit: &UnitRecord,
+    destination: u32,
+    with_traceback: bool,
+) -> Result<(), ()> {
     // SAFETY: the frame is filled, `instr_ptr` is the raising instruction.
     unsafe {
-        if !frames::has_handler(unit.code, destination) {
+        if with_traceback && !frames::has_handler(unit.code, destination) {
             return Err(());
         }
-        frames::add_traceback();
+        if with_traceback {
+            frames::add_traceback();
+        }
         let base = frame.slot(unit.slot_count);
         while frame.stackpointer() > base {
             let top = frame.stackpointer().sub(1);

@@ -17,6 +17,18 @@ use coluber_ir::Resume;
 use coluber_ir::exit_table::ExitKind;
 use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_NoMemory, PyFloat_FromDouble, PyLong_FromLongLong, PyObject};
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// The exception that a bare `raise` has just set again: its frame gets no second traceback entry. Only compared.
+static RERAISED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+
+/// Notes that the exception that is set was raised by a bare `raise`.
+pub(crate) fn note_reraise(exception: *mut PyObject) {
+    RERAISED.store(exception, Ordering::Relaxed);
+}
+
+/// What [`leave`] puts into buffer word 0 with result 0 in a loop: the traceback needs no entry for the frame.
+pub const NO_TRACEBACK: u64 = u64::MAX;
 
 /// The unit whose record the buffer names, and whether the loop door entered it.
 ///
@@ -86,6 +98,11 @@ unsafe fn leave_at(
         }
         adopt_frame_objects(tstate, own, &frames);
         let mut raised = exit.kind == ExitKind::Raise;
+        let mut is_reraise = false;
+        if raised {
+            let reraised = RERAISED.swap(ptr::null_mut(), Ordering::Relaxed);
+            is_reraise = !reraised.is_null() && reraised == tstate.current_exception();
+        }
         if !fill_frames(buffer, unit, &exit.frames, &frames) {
             // An object could not be made: the exception replaces what was to happen.
             PyErr_NoMemory();
@@ -105,7 +122,9 @@ unsafe fn leave_at(
             let words = unit.codes[plan.code].frame_words;
             if raised {
                 tstate.set_current_frame(inner);
-                frames::add_traceback();
+                if !std::mem::take(&mut is_reraise) {
+                    frames::add_traceback();
+                }
                 raised = !frames::enter_handler(tstate, inner, raising_offset(plan.resume));
                 tstate.set_current_frame(frames[number + 1]);
                 if raised {
@@ -129,9 +148,10 @@ unsafe fn leave_at(
         let offset = raising_offset(exit.frames[count - 1].resume);
         let handled = frames::has_handler(unit.code, offset);
         // The interpreter makes the entry itself when the loop door returns NULL.
-        if handled || !by_loop {
+        if !is_reraise && (handled || !by_loop) {
             frames::add_traceback();
         }
+        buffer.cast_mut().write(if is_reraise { NO_TRACEBACK } else { 0 });
         if handled && frames::enter_handler(tstate, own, offset) { DEOPT } else { 0 }
     }
 }

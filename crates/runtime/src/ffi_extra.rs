@@ -76,6 +76,7 @@ pub unsafe fn raise(exception: *mut PyObject, cause: *mut PyObject) {
                 PyErr_SetString(PyExc_RuntimeError, c"No active exception to reraise".as_ptr());
             } else {
                 PyErr_SetRaisedException(Py_NewRef(handled));
+                crate::exits::note_reraise(handled);
             }
             return;
         }

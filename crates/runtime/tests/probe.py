@@ -362,6 +362,35 @@ def a_loop_may_raise():
 
 
 @check
+def a_bare_raise_adds_no_traceback_entry():
+    def f(n):
+        raise
+
+    def loop(n):
+        while n:
+            n += 1
+            if n > 1000:
+                raise
+    f_at = offset_of(f.__code__, "RAISE_VARARGS")
+    loop_at = offset_of(loop.__code__, "RAISE_VARARGS")
+
+    def outcome(function):
+        try:
+            try:
+                1 / 0
+            except ZeroDivisionError:
+                function(1)
+        except ZeroDivisionError as error:
+            return [(entry.name, entry.lineno) for entry in traceback.extract_tb(error.__traceback__)], error.__context__
+    expected = outcome(f), outcome(loop)
+    units = [probe.probe_open("reraise", [f], (), [(f, "at", f_at, f_at, [0])]), open_loop(loop, name="reraise", at=loop_at)]
+    assert (outcome(f), outcome(loop)) == expected, (outcome(f), outcome(loop), expected)
+    assert [probe.probe_entries(unit) for unit in units] == [1, 1]
+    for unit in units:
+        probe.probe_close(unit)
+
+
+@check
 def a_loop_whose_header_has_another_handler():
     def f(n):
         while True:
@@ -514,6 +543,24 @@ def a_unit_with_somebody_inside_is_freed_later():
     assert probe.probe_retire(0) == 10
     assert f("y") == ["y", 1]
 
+
+if "--time" in sys.argv:
+    import timeit
+
+    def identity(a):
+        return a
+
+    def plain(a):
+        return a
+    unit = open_deopt(identity, name="identity")
+    x = object()
+    for _ in range(3):
+        for name in ("plain", "identity", "abs"):
+            best = min(timeit.repeat(f"for i in r: {name}(i)", globals={**globals(), "plain": plain, "identity": identity,
+                                     "r": range(1000)}, number=1000, repeat=9))
+            print(f"{name} {best * 1e3:.1f} ns", end="  ")
+        print()
+    probe.probe_close(unit)
 
 gc.collect()
 print(f"{checks} checks passed on {sys.version.split()[0]}")
