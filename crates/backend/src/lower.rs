@@ -628,9 +628,11 @@ impl<'a> Lowerer<'a> {
                 self.store(value, object, *offset as i32);
                 old
             }
-            Op::LoadCell { cell } => {
+            Op::LoadCell { cell, state } => {
                 let cell = self.value(*cell);
-                self.load(types::I64, cell, layout.cell_ref)
+                let value = self.load(types::I64, cell, layout.cell_ref);
+                self.exit_unless(value, *state, "LoadCell");
+                value
             }
             Op::StoreCell { cell, value } => {
                 let (cell, value) = (self.value(*cell), self.value(*value));

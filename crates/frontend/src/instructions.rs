@@ -115,8 +115,9 @@ impl Translator<'_> {
             }
             Bytecode::LoadDeref { local } => {
                 let cell = self.local(local)?;
-                let content = self.emit_value(Op::LoadCell { cell });
-                let value = self.check_bound(content, Helper::RaiseUnboundCell, local)?;
+                // Rarely empty: the interpreter executes the instruction again and raises.
+                let state = self.before();
+                let value = self.emit_value(Op::LoadCell { cell, state });
                 self.push(value);
             }
             Bytecode::StoreDeref { local } => {
@@ -128,8 +129,8 @@ impl Translator<'_> {
             }
             Bytecode::DeleteDeref { local } => {
                 let cell = self.local(local)?;
-                let content = self.emit_value(Op::LoadCell { cell });
-                self.check_bound(content, Helper::RaiseUnboundCell, local)?;
+                let state = self.before();
+                self.emit(Op::LoadCell { cell, state });
                 let value = self.emit_value(Op::NullConstant {});
                 let old = self.emit_value(Op::StoreCell { cell, value });
                 self.release(old);
@@ -428,13 +429,6 @@ impl Translator<'_> {
             slot => self.push_slot(slot),
         }
         Ok(())
-    }
-
-    /// The contents of a cell, which raise if there are none.
-    fn check_bound(&mut self, content: Value, _helper: Helper, _local: u32) -> Result<Value, Bailout> {
-        // Rarely empty: the interpreter executes the instruction again and raises.
-        let state = self.before();
-        Ok(self.emit_value(Op::GuardBound { value: content, state }))
     }
 
     fn by_name(&mut self, helper: Helper, name: coluber_bytecode::ObjectId, operands: u32) -> Result<(), Bailout> {

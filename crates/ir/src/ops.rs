@@ -280,7 +280,7 @@ pub enum Op {
     /// Exits on a negative or large count and on overflow.
     #[op(takes(I64), result = I64, exits)]
     IntShiftLeft { left: Value, right: Value, state: FrameStateId },
-    /// Exits on a negative count.
+    /// Exits on a negative or large count.
     #[op(takes(I64), result = I64, exits)]
     IntShiftRight { left: Value, right: Value, state: FrameStateId },
     /// Exits on overflow.
@@ -387,9 +387,9 @@ pub enum Op {
     StoreSlot { object: Value, offset: u32, value: Value },
 
     // ---- cells
-    /// Contents of a cell; NULL if empty.
-    #[op(result = Nullable, refs = borrowed, reads(Cells))]
-    LoadCell { cell: Value },
+    /// Contents of a cell; exits if it is empty.
+    #[op(result = Object, refs = borrowed, reads(Cells), exits)]
+    LoadCell { cell: Value, state: FrameStateId },
     /// Sets a cell and returns what was there, or NULL.
     #[op(result = Nullable, refs = owned, steals(value), reads(Cells), writes(Cells))]
     StoreCell { cell: Value, value: Value },
