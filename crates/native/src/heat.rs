@@ -21,8 +21,11 @@ pub fn on_sample() {
     });
     let Some((is_sampling, is_paused)) = state else { return };
     road::attend(py);
+    if is_paused {
+        return;
+    }
     road::install_finished(py);
-    if !is_sampling || is_paused {
+    if !is_sampling {
         return;
     }
     STATS.add(Counter::Samples, 1);

@@ -4,9 +4,9 @@
 //! code names its invalid flag), with its invariants registered; it is freed when no door leads to it and nobody is
 //! inside. Records, doors and code memory are only touched while attached.
 
+use crate::identity;
 use crate::point::{self, Point};
 use crate::session::{self, STATS};
-use crate::identity;
 use coluber_bytecode::Entry;
 use coluber_cpython::ffi::{PyCode_AddWatcher, PyCode_ClearWatcher, code_event};
 use coluber_cpython::public_ffi::{self as ffi, PyObject};
@@ -14,6 +14,7 @@ use coluber_cpython::raw::is_exactly;
 use coluber_cpython::snapshot::{Limits, Request, take_snapshot};
 use coluber_cpython::{Attached, Frame, FunctionRef, hooks};
 use coluber_engine::engine::InstalledFacts;
+use coluber_engine::log::{LOG, Topic};
 use coluber_engine::policy::Reaction;
 use coluber_engine::queue::{Finished, Job};
 use coluber_engine::strategy::ExitEvent;
@@ -23,8 +24,8 @@ use coluber_engine::{
 use coluber_runtime::arena::{Arena, write_perf_map_entry};
 use coluber_runtime::doors;
 use coluber_runtime::gil::UnderGil;
-use coluber_runtime::{invariants, observers, retire};
 use coluber_runtime::unit::{UnitParts, UnitRecord, release, target};
+use coluber_runtime::{invariants, observers, retire};
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ struct Ground {
     arena: Option<Arena>,
     installed: HashMap<UnitId, Installed>,
     code_watcher: Option<c_int>,
+    /// While paused: units whose doors are closed, with the functions (references are held) that had them.
+    paused: Vec<(UnitId, *mut UnitRecord, Vec<*mut PyObject>)>,
 }
 
 static GROUND: UnderGil<Option<Ground>> = UnderGil::new(None);
@@ -110,13 +113,14 @@ unsafe extern "C" fn on_code(event: c_int, code: *mut PyObject) -> c_int {
 
 /// Takes all compiled code out of use and gives back what [`open`] took. Running code leaves at its next check.
 pub fn close(py: Attached) {
-    let (installed, watcher) =
-        with(py, |ground| (std::mem::take(&mut ground.installed), ground.code_watcher.take()));
+    let (installed, watcher) = with(py, |ground| (std::mem::take(&mut ground.installed), ground.code_watcher.take()));
     for installed in installed.into_values() {
         // SAFETY: the ground owned the record.
         unsafe { retire::retire(py, installed.record) };
     }
     doors::stop(py);
+    // What a pause holds is given back; nothing is in use any more.
+    resume(py);
     collect(py);
     invariants::stop(py);
     observers::stop(py);
@@ -370,6 +374,36 @@ pub fn attend(py: Attached) -> bool {
     collect(py);
     coluber_cpython::pool::release_deferred(py);
     !broken.is_empty()
+}
+
+/// Closes all doors for a while; code that runs goes on.
+pub fn pause(py: Attached) {
+    let records = with(py, |ground| ground.installed.iter().map(|(id, each)| (*id, each.record)).collect::<Vec<_>>());
+    for (id, record) in records {
+        // SAFETY: installed records are alive.
+        let functions = doors::close_door(py, unsafe { &*record });
+        for function in &functions {
+            // SAFETY: it had a door a moment ago, so it is alive.
+            unsafe { ffi::Py_INCREF(*function) };
+        }
+        with(py, |ground| ground.paused.push((id, record, functions)));
+    }
+}
+
+/// Opens what [`pause`] closed and what still is in use. May run Python code.
+pub fn resume(py: Attached) {
+    for (id, record, functions) in with(py, |ground| std::mem::take(&mut ground.paused)) {
+        let is_in_use = with(py, |ground| ground.installed.get(&id).is_some_and(|each| each.record == record));
+        if is_in_use {
+            // SAFETY: installed records are alive; the functions are held.
+            let opened = with_arena(py, |arena| unsafe { doors::open_door(py, arena, &*record, &functions) });
+            if let Err(message) = opened {
+                LOG.line(Topic::Install, || format!("a door stays closed: {message}"));
+            }
+        }
+        // SAFETY: the references taken by `pause`.
+        unsafe { release(py, functions) };
+    }
 }
 
 /// Looks at the units of the code that `frame` runs: were they interrupted by the pending call that runs now, and do they

@@ -200,12 +200,27 @@ pub fn disable(_py: Python<'_>) {
 
 /// Do not enter compiled code and look for no heat until `resume()`; nestable.
 #[pyfunction]
-pub fn pause() {
-    session::with(|session| session.paused += 1);
+pub fn pause(_py: Python<'_>) {
+    let depth = session::with(|session| {
+        session.paused += 1;
+        session.paused
+    });
+    if depth == Some(1) {
+        // SAFETY: PyO3's token says that this thread is attached.
+        road::pause(unsafe { Attached::assume() });
+    }
 }
 
 /// Undo one `pause()`.
 #[pyfunction]
-pub fn resume() {
-    session::with(|session| session.paused = session.paused.saturating_sub(1));
+pub fn resume(_py: Python<'_>) {
+    let was_last = session::with(|session| {
+        let was_paused = session.paused > 0;
+        session.paused = session.paused.saturating_sub(1);
+        was_paused && session.paused == 0
+    });
+    if was_last == Some(true) {
+        // SAFETY: PyO3's token says that this thread is attached.
+        road::resume(unsafe { Attached::assume() });
+    }
 }
