@@ -87,6 +87,8 @@ pub(crate) struct Translator<'a> {
     pub continuations: Vec<crate::calls::Continuation>,
     translated: usize,
     numeric: std::cell::RefCell<HashMap<usize, Rc<Vec<bool>>>>,
+    /// Values replaced by others during the present instruction.
+    replaced: HashMap<Value, Value>,
     /// Offsets the unit may not compile because only the interpreter unwinds them right (see `Entry::Loop`).
     loop_handler: Option<Offset>,
 }
@@ -113,6 +115,7 @@ impl<'a> Translator<'a> {
             continuations: Vec::new(),
             translated: 0,
             numeric: std::cell::RefCell::default(),
+            replaced: HashMap::new(),
             loop_handler: None,
         }
     }
@@ -733,6 +736,7 @@ impl<'a> Translator<'a> {
         self.before_resume = before;
         self.before_id = None;
         self.after_resume = after;
+        self.replaced.clear();
     }
 
     /// Code units of the present instruction's opcode and of what is behind it.
@@ -841,9 +845,19 @@ impl<'a> Translator<'a> {
 
     /// Replaces a value in all slots (a refinement, or its box).
     pub fn replace(&mut self, old: Value, new: Value) {
+        self.replaced.insert(old, new);
         self.state.replace(old, new);
         self.before.replace(old, new);
         self.before_id = None;
+    }
+
+    /// What stands for a value that an instruction took hold of before it was refined, boxed or unboxed: two operands
+    /// can be one object.
+    fn current(&self, mut value: Value) -> Value {
+        while let Some(new) = self.replaced.get(&value) {
+            value = *new;
+        }
+        value
     }
 
     /// Whether a slot still holds the value.
@@ -885,6 +899,7 @@ impl<'a> Translator<'a> {
 
     /// The value as an object; boxed once, the box stands in its slots from then on.
     pub fn object(&mut self, value: Value) -> Value {
+        let value = self.current(value);
         let op = match self.function.ty(value) {
             Type::I64 => Op::BoxInt { value },
             Type::F64 => Op::BoxFloat { value },
@@ -1002,6 +1017,7 @@ impl<'a> Translator<'a> {
 
     /// Makes sure that a value has this exact builtin type.
     pub fn guard_kind(&mut self, value: Value, kind: Kind) -> Value {
+        let value = self.current(value);
         if self.kind(value) == Some(kind) {
             return value;
         }
@@ -1014,6 +1030,7 @@ impl<'a> Translator<'a> {
 
     /// The register form of a value of this kind (Int, Float or Bool); guards if the kind is not known.
     pub fn unbox(&mut self, value: Value, kind: Kind) -> Value {
+        let value = self.current(value);
         match self.ty(value) {
             Type::I64 | Type::F64 | Type::Bool => return value,
             _ => {}
