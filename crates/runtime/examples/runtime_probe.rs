@@ -6,8 +6,8 @@ use coluber_backend::CompiledCode;
 use coluber_bytecode::{Entry, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef};
 use coluber_cpython::snapshot::Dependency;
-use coluber_ir::{Helper, Resume};
 use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue};
+use coluber_ir::{Helper, Resume};
 use coluber_runtime::arena::Arena;
 use coluber_runtime::unit::{UnitParts, UnitRecord};
 use coluber_runtime::{doors, exits, helpers, invariants, observers, retire, stub};
@@ -300,7 +300,8 @@ pub unsafe extern "C" fn probe_helper(name: *mut PyObject) -> *mut PyObject {
         let name = text(name);
         let helper = Helper::ALL.iter().find(|helper| helper.name() == name).expect("a helper of that name");
         let arguments: String = helper.arguments().iter().map(|kind| format!("{kind:?} ")).collect();
-        let line = format!("{}\t{}\t{:?}", helpers::address_table()[*helper as usize], arguments.trim(), helper.result());
+        let line =
+            format!("{}\t{}\t{:?}", helpers::address_table()[*helper as usize], arguments.trim(), helper.result());
         PyUnicode_FromStringAndSize(line.as_ptr().cast(), line.len() as isize)
     }
 }

@@ -13,8 +13,8 @@ use crate::gil::UnderGil;
 use crate::plan::Fill;
 use crate::unit::{INLINED_MARK, NATIVE_MARK};
 use coluber_cpython::hooks::{Interposed, interpose_builtin, interpose_getter};
-use coluber_cpython::raw::{Attached, Frame, StackRef, TypeRef};
 use coluber_cpython::layout;
+use coluber_cpython::raw::{Attached, Frame, StackRef, TypeRef};
 use pyo3_ffi::{METH_FASTCALL, METH_KEYWORDS, METH_NOARGS, METH_VARARGS, Py_DECREF, PyObject};
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -98,7 +98,14 @@ fn truth(value: bool) -> *mut PyObject {
 }
 
 /// The object of a number: the same one as long as the number stays. NULL (no exception) when memory is exhausted.
-unsafe fn kept_object(py: Attached, own: Frame, frame: Frame, place: usize, bits: u64, is_float: bool) -> *mut PyObject {
+unsafe fn kept_object(
+    py: Attached,
+    own: Frame,
+    frame: Frame,
+    place: usize,
+    bits: u64,
+    is_float: bool,
+) -> *mut PyObject {
     let key = (own.0 as usize, frame.0 as usize, place, bits);
     if let Some(kept) = KEPT.borrow(py).iter().find(|kept| (kept.own, kept.frame, kept.place, kept.bits) == key) {
         return kept.object as *mut PyObject;
@@ -230,5 +237,9 @@ pub fn start(py: Attached) -> Result<(), String> {
 /// Puts the originals back. False if somebody has interposed ours meanwhile.
 pub fn stop(py: Attached) -> bool {
     let interposed = std::mem::take(&mut *INTERPOSED.borrow(py));
-    interposed.into_iter().fold(true, |all, one| one.restore(py) && all)
+    let mut all_restored = true;
+    for one in interposed {
+        all_restored &= one.restore(py);
+    }
+    all_restored
 }

@@ -203,7 +203,8 @@ mod tests {
     #[test]
     fn boxes_a_value_once() {
         let int = ExitValue::Int(2);
-        let plan = plan_exit(&exit(vec![(vec![int], vec![ExitValue::Float(2)]), (vec![int, ExitValue::Int(3)], vec![])]));
+        let plan =
+            plan_exit(&exit(vec![(vec![int], vec![ExitValue::Float(2)]), (vec![int, ExitValue::Int(3)], vec![])]));
         assert_eq!(plan.frames[0].fills, [Fill::Int(2), Fill::Float(2)]);
         assert_eq!(plan.frames[1].fills, [Fill::Same(0, 0), Fill::Int(3)]);
     }

@@ -230,7 +230,8 @@ impl UnitRecord {
     /// Puts machine code into memory. Doors are opened afterwards.
     pub fn install(&self, _py: Attached, arena: &mut Arena, code: &CompiledCode) -> Result<(), String> {
         let exits: Vec<_> = code.exits.exits.iter().map(plan_exit).collect();
-        let total = self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
+        let total =
+            self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
         let inlined = exits.iter().map(|exit| {
             let inlined = exit.frames.len().saturating_sub(1);
             exit.frames[..inlined].iter().map(|frame| self.codes[frame.code].frame_words).sum::<usize>()

@@ -129,12 +129,24 @@ mod rows {
 
 /// The Rust type of a row's result.
 macro_rules! result_type {
-    (O) => { Object };
-    (B) => { i64 };
-    (U) => { i64 };
-    (X) => { i64 };
-    (I) => { i64 };
-    (F) => { f64 };
+    (O) => {
+        Object
+    };
+    (B) => {
+        i64
+    };
+    (U) => {
+        i64
+    };
+    (X) => {
+        i64
+    };
+    (I) => {
+        i64
+    };
+    (F) => {
+        f64
+    };
 }
 
 /// The function pointer type of a row: `pointer_type!([] arguments... => result)`.

@@ -1,9 +1,9 @@
 //! Names, cells, functions, imports: what needs the frame.
 
 use super::{Object, object_or_null, tstate};
+use coluber_cpython::ffi;
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Frame, FunctionRef, StackRef};
-use coluber_cpython::ffi;
 use pyo3_ffi::*;
 use std::ffi::CStr;
 use std::ptr;

@@ -11,7 +11,8 @@ use std::ptr;
 /// As for every helper: called by compiled code with the arguments of its row, attached.
 pub unsafe extern "C" fn helper_binary_op(left: Object, right: Object, kind: i64) -> Object {
     // SAFETY: the number is below 26, the size of the interpreter's table.
-    let operator = unsafe { (&raw const ffi::_PyEval_BinaryOps).cast::<ffi::BinaryFunction>().add(kind as usize).read() };
+    let operator =
+        unsafe { (&raw const ffi::_PyEval_BinaryOps).cast::<ffi::BinaryFunction>().add(kind as usize).read() };
     // SAFETY: the operands are objects.
     unsafe { operator(left, right) }
 }
@@ -206,7 +207,7 @@ pub unsafe extern "C" fn helper_load_super_method(
             return helper_load_super_attr(global_super, class, receiver, name, explicit);
         }
         let mut found = 0;
-        let generic = raw::type_of(receiver).getattro() as usize == PyObject_GenericGetAttr as *const () as usize;
+        let generic = ptr::eq(raw::type_of(receiver).getattro().cast(), PyObject_GenericGetAttr as *const ());
         let result =
             ffi::_PySuper_Lookup(class.cast(), receiver, name, if generic { &raw mut found } else { ptr::null_mut() });
         if !result.is_null() && found != 0 {
