@@ -30,6 +30,8 @@ pub enum BailoutReason {
         /// The limit.
         limit: usize,
     },
+    /// The option `units` leaves it out.
+    LeftOut,
     /// The unit was compiled as often as is allowed and did not pay.
     DoesNotPay,
     /// A bug in the compiler: the message of the panic or of the verifier.
@@ -50,6 +52,7 @@ impl BailoutReason {
             BailoutReason::Invalidated => "invalidated while compiling".into(),
             BailoutReason::OtherTool => "watched by another tool".into(),
             BailoutReason::TooLarge { .. } => "too large".into(),
+            BailoutReason::LeftOut => "left out".into(),
             BailoutReason::DoesNotPay => "does not pay".into(),
             BailoutReason::Internal(_) => "internal error".into(),
         }

@@ -349,6 +349,9 @@ options! {
     verify: bool = "0", "COLUBER_VERIFY", Developer;
     /// Run only so many optional passes; for finding the one that breaks something.
     pass_limit: String = "", "COLUBER_PASS_LIMIT", Developer;
+    /// Compile only units with a number in FIRST-LAST, counted from 1 in the order in which they are begun; for finding
+    /// the one that breaks something.
+    units: String = "", "COLUBER_UNITS", Developer;
     /// The most machine code there may be. When it is reached nothing more is compiled.
     max_code: Bytes = "64M", "COLUBER_MAX_CODE", User;
     /// Which forms of a unit to write into files.

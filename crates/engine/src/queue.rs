@@ -317,6 +317,7 @@ mod tests {
                 forced_exits: crate::options::ForcedExits::Off,
                 verify: false,
                 pass_limit: None,
+                units: None,
             }),
             input: CompileInput { snapshot, addresses: Default::default(), version: 1 },
         }

@@ -73,6 +73,8 @@ pub struct Services {
     pub verify: bool,
     /// How many optional passes to run at most.
     pub pass_limit: Option<usize>,
+    /// Numbers of the first and the last unit to compile.
+    pub units: Option<(u64, u64)>,
 }
 
 /// The output of a compilation.

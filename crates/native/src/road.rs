@@ -29,6 +29,7 @@ use coluber_runtime::{invariants, observers, retire};
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// What installing a unit needs besides its code. Owns the record and references to the functions.
@@ -139,6 +140,7 @@ pub fn services(py: Attached, options: &Options) -> Services {
     Services {
         verify: options.verify || cfg!(debug_assertions),
         pass_limit: options.pass_limit.parse().ok(),
+        units: options.units.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?))),
         target: target(py),
         dump: coluber_engine::dump::DumpSettings::new(options),
         forced_exits: options.exits,
@@ -261,11 +263,23 @@ fn collect(py: Attached) {
     });
 }
 
+/// Counts the units that are begun; true for those that the option `units` leaves out.
+fn is_left_out() -> bool {
+    static BEGUN: AtomicU64 = AtomicU64::new(0);
+    let number = BEGUN.fetch_add(1, Ordering::Relaxed) + 1;
+    let range = session::with_enabled(|session| session.services.units).flatten();
+    range.is_some_and(|(first, last)| !(first..=last).contains(&number))
+}
+
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
 pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
     let known =
         session::with_enabled(|session| session.engine.get(unit).map(|unit| (unit.key.clone(), unit.exits.clone())));
     let Some(Some((key, exits))) = known else { return };
+    if is_left_out() {
+        session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::LeftOut)));
+        return;
+    }
     let start = Instant::now();
     let taken = snapshot(py, &key, exits, frame, is_at_entry);
     STATS.add(Counter::SnapshotNs, start.elapsed().as_nanos() as u64);

@@ -198,11 +198,11 @@ unsafe fn bind_positional(
         let frame = Frame(tstate.datastack_top());
         Py_INCREF(function.object());
         frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
-        let operands = callers_operands(previous, function.object(), arguments, count);
+        let (operands, first) = callers_operands(previous, function.object(), arguments, count);
         for index in 0..count {
             let argument = arguments.add(index).read();
-            let operand = operands.add(index);
-            if !operands.is_null() && operand.read().owns() {
+            let operand = operands.wrapping_add(index);
+            if index >= first && operand.read().owns() {
                 // The caller's reference moves into the callee, as in an interpreted call.
                 operand.write(StackRef::borrowed(argument));
             } else {
@@ -225,42 +225,45 @@ unsafe fn bind_positional(
     }
 }
 
-/// The operand stack slots of the arguments, if the caller is an interpreter frame that executes CALL of this very
-/// function; else NULL. Objects then die when they would interpreted, not when the call has returned.
+/// The operand stack slots of the arguments, and the first of them that may be changed, if the caller is an interpreter
+/// frame that executes CALL of this very function; else none may. Objects then die when they would interpreted, not
+/// when the call has returned. The slot of a method's self may not: the interpreter keeps its content in a register
+/// and closes that (`_DO_CALL`, 3.14 and 3.15).
 #[inline]
 unsafe fn callers_operands(
     caller: Frame,
     callable: *mut PyObject,
     arguments: *const *mut PyObject,
     count: usize,
-) -> *mut StackRef {
+) -> (*mut StackRef, usize) {
+    const NONE: (*mut StackRef, usize) = (ptr::null_mut(), usize::MAX);
     // SAFETY: a frame on the stack that is not an entry frame has a code object and a valid instruction pointer; its
     // stack pointer was saved before the call.
     unsafe {
         if caller.is_null() || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER {
-            return ptr::null_mut();
+            return NONE;
         }
         // A specialised form that missed has done what CALL does.
         let opcode = caller.instr_ptr().cast::<u8>().read();
         let base = u16::from(opcodes::DEOPT[usize::from(opcode)]);
         if base != opcodes::CALL && u16::from(opcode) != opcodes::INSTRUMENTED_CALL {
-            return ptr::null_mut();
+            return NONE;
         }
         let code = CodeRef(caller.executable().object().cast());
         let top = caller.stackpointer();
         let depth = (top as usize).wrapping_sub(caller.slot(code.slot_count() as usize) as usize) / 8;
         if depth > code.stack_size() as usize || depth < count + 2 {
-            return ptr::null_mut();
+            return NONE;
         }
         let first = top.sub(count);
         // Callable and NULL in front of the arguments, or callable and self, which is the first argument.
         let plain = first.sub(1).read().is_null() && first.sub(2).read().object() == callable;
         let bound = count > 0 && first.sub(1).read().object() == callable;
         if !plain && !bound {
-            return ptr::null_mut();
+            return NONE;
         }
         let same = (0..count).all(|index| first.add(index).read().object() == arguments.add(index).read());
-        if same { first } else { ptr::null_mut() }
+        if same { (first, usize::from(!plain)) } else { NONE }
     }
 }
 
