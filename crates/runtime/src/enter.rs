@@ -152,7 +152,7 @@ pub unsafe extern "C" fn function_door(
         frames::unlink(tstate, frame, previous);
         let result = if result > DEOPT {
             if frame.frame_object().is_null() {
-                tstate.set_datastack_top(frame.0);
+                frames::pop(tstate, frame);
                 Py_DECREF(callable);
             } else {
                 // Somebody keeps a frame object: it lives on without locals.

@@ -14,6 +14,9 @@ use std::ptr;
 /// Reads the frame's `return_offset`, `owner` and `visited` as one number.
 const OWNER_WORD: usize = layout::frame::RETURN_OFFSET;
 
+/// `offsetof(_PyStackChunk, data)`, both versions.
+const PIECE_HEADER: usize = 24;
+
 /// The thread state as the interpreter's functions want it.
 pub fn raw(tstate: ThreadState) -> *mut PyThreadState {
     tstate.0.cast()
@@ -93,6 +96,23 @@ pub unsafe fn unlink(tstate: ThreadState, frame: Frame, previous: Frame) {
         }
         #[cfg(not(Py_3_15))]
         let _ = frame;
+    }
+}
+
+/// Gives the room of the last frame back. A frame that was the first of its piece of the data stack takes the piece along.
+///
+/// # Safety
+/// The frame is unlinked, owns nothing and is the last one on the data stack.
+#[inline]
+pub unsafe fn pop(tstate: ThreadState, frame: Frame) {
+    // SAFETY: the calling thread's own state; a piece begins with three words.
+    unsafe {
+        let piece = tstate.0.add(layout::thread_state::DATASTACK_CHUNK).cast::<*mut u8>().read();
+        if frame.0 == piece.add(PIECE_HEADER) {
+            ffi::_PyThreadState_PopFrame(raw(tstate), frame);
+        } else {
+            tstate.set_datastack_top(frame.0);
+        }
     }
 }
 
