@@ -48,12 +48,30 @@ impl Lowerer<'_> {
         previous
     }
 
-    /// Takes the frames of inlined calls out of sight again.
+    /// Takes the frames of inlined calls out of sight again. Not in front of an exit that raises: the runtime takes
+    /// over the frame objects that linked frames have.
     pub fn hide_state(&mut self, state: FrameStateId) {
-        if self.function.states[state].caller.is_some() {
-            let offset = self.layout().tstate_current_frame;
-            let (tstate, frame) = (self.tstate, self.frame);
-            self.store(frame, tstate, offset);
+        let chain = self.chain(state);
+        if chain.len() == 1 {
+            return;
+        }
+        let offset = self.layout().tstate_current_frame;
+        let (tstate, frame) = (self.tstate, self.frame);
+        self.store(frame, tstate, offset);
+        let mut word = self.inlined_word;
+        for &inlined in chain.iter().rev().skip(1) {
+            let object_offset = 8 * word as i32 + self.layout().frame_object;
+            let buffer = self.buffer;
+            let object = self.load(types::I64, buffer, object_offset);
+            let (kept, next) = (self.builder.create_block(), self.builder.create_block());
+            self.builder.set_cold_block(kept);
+            self.builder.ins().brif(object, kept, &[], next, &[]);
+            self.builder.switch_to_block(kept);
+            let light = self.builder.ins().iadd_imm_s(buffer, i64::from(word) * 8);
+            self.call_address(self.target.finish_inlined_frame, &[tstate, light], &[]);
+            self.builder.ins().jump(next, &[]);
+            self.builder.switch_to_block(next);
+            word += self.addresses.codes[self.function.states[inlined].code].1;
         }
     }
 
@@ -151,7 +169,7 @@ impl Lowerer<'_> {
             (layout.frame_locals_dict, 0),
             (layout.frame_object, 0),
             // return_offset, owner, visited and their padding are one word.
-            (layout.frame_return_offset, 0),
+            (layout.frame_return_offset, self.target.inlined_frame_word),
         ];
         for (offset, value) in constants {
             let value = self.iconst(value);
@@ -205,9 +223,20 @@ impl Lowerer<'_> {
             _ => &[types::I64],
         };
         let result = self.call_address(self.target.helper(helper), &operands, returns).first().copied();
+        let result = self.check_result(helper, result, state);
         if needs_frame {
             self.hide_state(state);
         }
+        result
+    }
+
+    /// Leaves if the helper raised; its result as a value of the IR.
+    fn check_result(
+        &mut self,
+        helper: Helper,
+        result: Option<clif::Value>,
+        state: FrameStateId,
+    ) -> Option<clif::Value> {
         match helper.result() {
             HelperType::O => {
                 let value = result.expect("an object is returned");
@@ -290,9 +319,9 @@ impl Lowerer<'_> {
         };
         let result =
             self.call_address(self.target.vectorcall, &[callable, vector, count, names], &[types::I64])[0];
-        self.hide_state(state);
         let failed = self.is_zero(result);
         self.raise_if(failed, state);
+        self.hide_state(state);
         result
     }
 }

@@ -24,6 +24,10 @@ pub struct Target {
     pub power_exit_bits: u64,
     /// Address of `record_first_store(object, index)`.
     pub record_first_store: u64,
+    /// Address of `finish_inlined_frame(tstate, frame)`: somebody made a frame object of an inlined call's frame.
+    pub finish_inlined_frame: u64,
+    /// What the word with return offset, owner and mark holds in the frame of an inlined call.
+    pub inlined_frame_word: u64,
     /// Address of `PyObject_Vectorcall`.
     pub vectorcall: u64,
     /// Address of each builtin type by [`Kind`] number.

@@ -356,6 +356,8 @@ pub fn target(_py: Attached) -> Target {
         float_power: helpers::float_power as *const () as u64,
         power_exit_bits: helpers::POWER_EXIT_BITS,
         record_first_store: helpers::record_first_store as *const () as u64,
+        finish_inlined_frame: crate::frames::finish_inlined_frame as *const () as u64,
+        inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
         types,
         true_object,
