@@ -1,0 +1,205 @@
+"""Runs files of cases under plain CPython and under each mode of Coluber, and compares what can be seen.
+
+A *case file* is a module whose functions called ``case_*`` take no arguments. Each is called several times, so that
+it is compiled on the way; what every call returns, prints and raises (the whole traceback), and how the numbers of
+references and of allocated blocks move, must be what plain CPython does.
+
+A case that means to run compiled code says so with the decorator ``@compiled``; called within a case, ``compiled(f)`` means
+that ``f`` must run compiled when the case ends.
+
+This module is both sides: ``run(path, mode)`` starts ``python differential.py path mode``, which prints one line of JSON
+per case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import gc
+import io
+import json
+import os
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+#: Calls of each case; the last `MEASURED` are those whose references are counted.
+CALLS = 7
+MEASURED = 3
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to run a case file. ``fresh``: every call gets new code objects, so only loops and callees are compiled."""
+
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
+    expects_compiled: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        return not self.settings
+
+
+def _forced(seed: int, permille: int) -> Mode:
+    return Mode(f"exits-{seed}", {"strategy": "optimizing", "hot": "call:2", "exits": f"random:{seed}:{permille}"})
+
+
+PLAIN = Mode("plain")
+PLAIN_FRESH = Mode("plain-fresh", fresh=True)
+MODES = [
+    Mode("eager", {"strategy": "optimizing", "hot": "call:2"}, expects_compiled=True),
+    Mode("loop", {"strategy": "optimizing", "hot": "call:2"}, fresh=True),
+    Mode("baseline", {"strategy": "baseline", "hot": "call:2"}),
+    _forced(1, 50),
+    _forced(2, 300),
+    _forced(3, 1000),
+]
+ALL = {mode.name: mode for mode in [PLAIN, PLAIN_FRESH, *MODES]}
+
+
+@dataclass
+class Run:
+    """What one process had to say."""
+
+    cases: dict[str, dict]
+    status: int
+    errors: str
+
+
+def run(path: Path, mode: Mode, timeout: float = 120, only: str = "") -> Run:
+    """Runs a case file in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COLUBER")}
+    environment |= {"PYTHONHASHSEED": "0", "NO_COLOR": "1", "PYTHON_COLORS": "0", "PYTHONFAULTHANDLER": "1"}
+    if mode.is_plain:
+        environment["COLUBER"] = "0"
+    command = [sys.executable, str(HERE / "differential.py"), str(path), mode.name, only]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, errors="replace")
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode(errors="replace") if late.stdout else ""
+        return Run(_read(output), -1, f"no end after {timeout} s")
+    return Run(_read(done.stdout), done.returncode, done.stderr)
+
+
+def _read(output: str) -> dict[str, dict]:
+    cases = {}
+    for line in output.splitlines():
+        if line.startswith('{"case"'):
+            with contextlib.suppress(ValueError):
+                record = json.loads(line)
+                cases[record["case"]] = record
+    return cases
+
+
+def compare(plain: Run, other: Run, mode: Mode) -> list[str]:
+    """What differs, one paragraph each; empty if nothing does."""
+    assert plain.status == 0, f"plain CPython failed:\n{plain.errors}"
+    found = []
+    for name, expected in plain.cases.items():
+        got = other.cases.get(name)
+        if got is None:
+            continue
+        if expected["calls"] != got["calls"]:
+            lines = difflib.unified_diff(_lines(expected), _lines(got), "plain", mode.name, lineterm="", n=2)
+            found.append("\n".join([f"{name}:", *lines]))
+        for what in ("references", "blocks"):
+            before, after = expected[what], got[what]
+            if before and (min(after) > max(before) or max(after) < min(before)):
+                found.append(f"{name}: {what} per call: {after}, plain {before}")
+        if mode.expects_compiled and got["interpreted"]:
+            found.append(f"{name}: not compiled: " + "\n".join(got["interpreted"]))
+    if other.status != 0:
+        missing = [name for name in plain.cases if name not in other.cases]
+        found.append(f"status {other.status} in {missing[:1] or 'no case'}:\n{other.errors[-3000:]}")
+    return found
+
+
+def _lines(record: dict) -> list[str]:
+    return [line for call in record["calls"] for line in json.dumps(call, indent=1).replace("\\n", "\n    ").splitlines()]
+
+
+# ---- in the process that runs the cases
+
+
+_expected: list = []
+
+
+def compiled(function):
+    """Marks a function that must run compiled; does nothing when interpreted."""
+    _expected.append(function)
+    return function
+
+
+def _call(case) -> dict:
+    output = io.StringIO()
+    outcome: dict = {}
+    with contextlib.redirect_stdout(output):
+        try:
+            result = case()
+        except BaseException as error:  # noqa: BLE001
+            shown = traceback.TracebackException(type(error), error, error.__traceback__.tb_next)
+            outcome["raised"] = "".join(shown.format())
+            del error, shown
+        else:
+            outcome["result"] = repr(result)
+            del result
+    outcome["printed"] = output.getvalue()
+    return outcome
+
+
+def _main(path: str, mode: Mode, only: str) -> None:
+    import coluber
+
+    sys.modules["differential"] = sys.modules["__main__"]
+    sys.stdout.reconfigure(line_buffering=True)
+    code = compile(Path(path).read_text(), path, "exec")
+    total = getattr(sys, "gettotalrefcount", None)
+
+    def fresh() -> dict:
+        # `replace` makes new code objects all the way down only if they are made again: compile anew.
+        namespace = {"__name__": "cases", "__file__": path}
+        exec(compile(Path(path).read_text(), path, "exec") if mode.fresh else code, namespace)
+        return namespace
+
+    namespace = fresh()
+    names = [name for name in namespace if name.startswith("case_") and only in name]
+    if not mode.is_plain and not coluber.enable(background=False, verify=True, **mode.settings):
+        raise SystemExit(f"cannot be switched on: {coluber.status()}")
+    for name in names:
+        _expected.clear()
+        if not mode.fresh:
+            namespace = fresh()
+        # What other cases of the file expect is not meant.
+        _expected[:] = [function for function in _expected if function.__name__ == name]
+        record: dict = {"case": name, "calls": [], "references": [], "blocks": [], "interpreted": []}
+        calls = 3 if mode.fresh else CALLS
+        for index in range(calls):
+            if mode.fresh:
+                namespace = fresh()
+            measured = not mode.fresh and index >= calls - MEASURED
+            if measured:
+                gc.collect()
+                references, blocks = total() if total else 0, sys.getallocatedblocks()
+            outcome = _call(namespace[name])
+            if measured:
+                gc.collect()
+                if total:
+                    record["references"].append(total() - references)
+                record["blocks"].append(sys.getallocatedblocks() - blocks)
+            record["calls"].append(outcome)
+        if mode.expects_compiled:
+            for function in _expected:
+                if not coluber.is_compiled(function):
+                    record["interpreted"].append(coluber.explain(function))
+        print(json.dumps(record))
+    if not mode.is_plain:
+        coluber.disable()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], ALL[sys.argv[2]], sys.argv[3] if len(sys.argv) > 3 else "")
