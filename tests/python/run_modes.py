@@ -24,7 +24,7 @@ with ThreadPoolExecutor(os.cpu_count()) as pool:
     for path in files:
         for mode in modes:
             plain = runs[path, (PLAIN_FRESH if mode.fresh else PLAIN).name].result()
-            differences = compare(plain, runs[path, mode.name].result(), mode)
+            differences = compare(path, plain, runs[path, mode.name].result(), mode)
             print(f"{'FAILED' if differences else 'ok':7}{path.stem} {mode.name}", flush=True)
             failed += bool(differences)
             for paragraph in differences:

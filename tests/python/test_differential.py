@@ -26,5 +26,5 @@ def _runs(path: Path) -> dict[str, Future[Run]]:
 def test_behaves_as_plain_python(path: Path, mode: Mode) -> None:
     runs = _runs(path)
     plain = runs[(PLAIN_FRESH if mode.fresh else PLAIN).name].result()
-    differences = compare(plain, runs[mode.name].result(), mode)
+    differences = compare(path, plain, runs[mode.name].result(), mode)
     assert not differences, "\n\n".join(differences)
