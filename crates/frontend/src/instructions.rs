@@ -240,6 +240,7 @@ impl Translator<'_> {
             }
             Bytecode::MapAdd { depth } => {
                 let (value, key) = (self.pop()?, self.pop()?);
+                let (value, key) = (self.object(value), self.object(key));
                 let dict = self.peek(depth)?;
                 self.invoke(Helper::DictSet, &[dict, key, value]);
                 self.release_all(&[key, value]);

@@ -220,6 +220,7 @@ impl Translator<'_> {
     /// Adds the topmost value to the container `depth` below it.
     pub(crate) fn add_to(&mut self, helper: Helper, depth: u32) -> Result<(), Bailout> {
         let value = self.pop()?;
+        let value = self.object(value);
         let container = self.peek(depth)?;
         self.invoke(helper, &[container, value]);
         if !helper.steals(1) {

@@ -89,6 +89,8 @@ pub(crate) struct Translator<'a> {
     numeric: std::cell::RefCell<HashMap<usize, Rc<Vec<bool>>>>,
     /// Values replaced by others during the present instruction.
     replaced: HashMap<Value, Value>,
+    /// Constants that something outside of the unit may hold: their identity must be kept.
+    exposed: HashSet<Value>,
     /// Offsets the unit may not compile because only the interpreter unwinds them right (see `Entry::Loop`).
     loop_handler: Option<Offset>,
 }
@@ -116,6 +118,7 @@ impl<'a> Translator<'a> {
             translated: 0,
             numeric: std::cell::RefCell::default(),
             replaced: HashMap::new(),
+            exposed: HashSet::new(),
             loop_handler: None,
         }
     }
@@ -446,7 +449,9 @@ impl<'a> Translator<'a> {
                 let mut parts = (false, false);
                 for candidate in candidates {
                     match candidate {
-                        Slot::Range { object: other, start: s, length: l, .. } if *other == object => {
+                        Slot::Range { object: other, start: s, length: l, .. }
+                            if self.function.root(*other) == self.function.root(object) =>
+                        {
                             parts.0 |= *s != start;
                             parts.1 |= *l != length;
                         }
@@ -463,7 +468,8 @@ impl<'a> Translator<'a> {
             }
             Slot::Sequence { object, .. } => {
                 for candidate in candidates {
-                    if !matches!(candidate, Slot::Sequence { object: other, .. } if *other == object) {
+                    let same = |other| self.function.root(other) == self.function.root(object);
+                    if !matches!(candidate, Slot::Sequence { object: other, .. } if same(*other)) {
                         return Err(self.malformed("different iterators joined"));
                     }
                 }
@@ -625,8 +631,9 @@ impl<'a> Translator<'a> {
 
     /// Type a value has as a loop-header parameter: unboxed if it is a number nobody has seen as an object.
     fn header_type(&self, value: Value) -> Type {
+        let may_unbox = self.settings.speculate && !self.exposed.contains(&self.function.root(value));
         match self.function.ty(value) {
-            Type::Constant(object, kind) if self.settings.speculate => match self.snapshot.objects.get(object).value {
+            Type::Constant(object, kind) if may_unbox => match self.snapshot.objects.get(object).value {
                 coluber_bytecode::ObjectValue::Int(_) => Type::I64,
                 coluber_bytecode::ObjectValue::Float(_) => Type::F64,
                 coluber_bytecode::ObjectValue::Bool(_) => Type::Bool,
@@ -829,6 +836,14 @@ impl<'a> Translator<'a> {
     pub fn emit(&mut self, op: Op) -> Option<Value> {
         let block = self.block.expect("instructions are emitted into an open block");
         let effects = op.effects(&self.function);
+        if exposes_operands(&op) {
+            let (function, exposed) = (&self.function, &mut self.exposed);
+            op.for_each_operand(|operand| {
+                if let Type::Constant(..) = function.ty(operand) {
+                    exposed.insert(function.root(operand));
+                }
+            });
+        }
         let result = self.function.append(block, op, self.source);
         if effects.runs_python {
             self.state.unchecked = true;
@@ -1114,6 +1129,31 @@ impl<'a> Translator<'a> {
     /// one covers its back-edge, because the interpreter would look there.
     pub fn may_raise_here(&self, offset: Offset) -> bool {
         self.loop_handler.is_none() || self.snapshot.codes[0].handler_at(offset).is_some()
+    }
+}
+
+/// Whether somebody may hold the operands of the op as objects afterwards.
+fn exposes_operands(op: &Op) -> bool {
+    match op {
+        Op::Invoke { helper, .. } => !matches!(
+            helper,
+            Helper::BinaryOp
+                | Helper::Compare
+                | Helper::CompareBool
+                | Helper::IsTrue
+                | Helper::Negative
+                | Helper::Invert
+                | Helper::Subscript
+                | Helper::LoadGlobal
+        ),
+        Op::Call { .. }
+        | Op::CallKw { .. }
+        | Op::StoreField { .. }
+        | Op::StoreSlot { .. }
+        | Op::StoreCell { .. }
+        | Op::ListSwap { .. }
+        | Op::Dup { .. } => true,
+        _ => false,
     }
 }
 
