@@ -14,7 +14,7 @@ const ARGUMENTS_OFFSET: u64 = 1 << 63;
 
 impl Lowerer<'_> {
     /// Frame states from the innermost activation to the unit's own.
-    fn chain(&self, state: FrameStateId) -> Vec<FrameStateId> {
+    pub fn chain(&self, state: FrameStateId) -> Vec<FrameStateId> {
         let mut chain = vec![state];
         while let Some(caller) = self.function.states[*chain.last().expect("not empty")].caller {
             chain.push(caller);
@@ -138,13 +138,13 @@ impl Lowerer<'_> {
                 shown.push(*value);
             }
         }
-        for (position, value) in words.into_iter().enumerate() {
+        for (word, value) in words {
             if shown.contains(&value) {
                 let mut raw = self.value(value);
                 if self.function.ty(value) == Type::Bool {
                     raw = self.builder.ins().uextend(types::I64, raw);
                 }
-                let offset = 8 * (self.first_exit_word + position as u32) as i32;
+                let offset = 8 * word as i32;
                 let buffer = self.buffer;
                 self.store(raw, buffer, offset);
             }

@@ -14,22 +14,28 @@ pub(crate) struct PendingExit {
     pub id: u32,
 }
 
-/// Words being collected for one exit.
-#[derive(Default)]
+/// Values of one exit with the buffer words they go to. A value's word is that of the first slot that holds it, so
+/// states that differ in few slots agree in most of their words.
+pub(crate) type StateWords = Vec<(u32, Value)>;
+
+/// Collects the words of one state.
 struct Words {
-    values: Vec<Value>,
+    values: StateWords,
+    /// Word of the next slot.
+    next: u32,
 }
 
+/// Words an operand stack slot can need: an iterator object and two fields.
+const WORDS_PER_STACK_SLOT: u32 = 3;
+
 impl Words {
-    fn word(&mut self, first: u32, value: Value) -> u32 {
-        let position = match self.values.iter().position(|other| *other == value) {
-            Some(position) => position,
-            None => {
-                self.values.push(value);
-                self.values.len() - 1
-            }
-        };
-        first + position as u32
+    fn word(&mut self, value: Value, part: u32) -> u32 {
+        if let Some((word, _)) = self.values.iter().find(|(_, other)| *other == value) {
+            return *word;
+        }
+        let word = self.next + part;
+        self.values.push((word, value));
+        word
     }
 }
 
@@ -89,25 +95,32 @@ impl Lowerer<'_> {
     }
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
-        let mut words = Words::default();
+        let mut words = Words { values: Vec::new(), next: self.first_exit_word };
         let mut frames = Vec::new();
-        let mut next = Some(state);
-        while let Some(id) = next {
+        // Outermost first: what the callers hold stays in its words while a callee runs.
+        for id in self.chain(state).into_iter().rev() {
             let frame = self.function.states[id].clone();
-            let locals = frame.locals.iter().map(|slot| self.exit_value(&mut words, *slot)).collect();
-            let stack = frame.stack.iter().map(|slot| self.exit_value(&mut words, *slot)).collect();
+            let mut locals = Vec::with_capacity(frame.locals.len());
+            for slot in &frame.locals {
+                locals.push(self.exit_value(&mut words, *slot));
+                words.next += 1;
+            }
+            let mut stack = Vec::with_capacity(frame.stack.len());
+            for slot in &frame.stack {
+                stack.push(self.exit_value(&mut words, *slot));
+                words.next += WORDS_PER_STACK_SLOT;
+            }
             frames.push(ExitFrame { code: frame.code, function: frame.function, resume: frame.resume, locals, stack });
-            next = frame.caller;
         }
-        let needed = self.first_exit_word + words.values.len() as u32;
-        self.exits.buffer_words = self.exits.buffer_words.max(needed);
+        frames.reverse();
+        self.exits.buffer_words = self.exits.buffer_words.max(words.next);
+        words.values.sort_unstable();
         self.state_words.insert(state, words.values);
         let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "Handler" | "NotCompiled" | "NeverExecuted");
         Exit { kind, reason, benign, guilty: None, frames }
     }
 
     fn exit_value(&self, words: &mut Words, slot: SlotValue) -> ExitValue {
-        let first = self.first_exit_word;
         match slot {
             SlotValue::Null => ExitValue::Null,
             SlotValue::Value(value) => {
@@ -118,81 +131,96 @@ impl Lowerer<'_> {
                     (_, Some(Op::IntConstant { value })) => ExitValue::IntConstant(*value),
                     (_, Some(Op::FloatConstant { bits })) => ExitValue::FloatConstant(*bits),
                     (_, Some(Op::BoolConstant { value })) => ExitValue::BoolConstant(*value),
-                    (Type::I64, _) => ExitValue::Int(words.word(first, root)),
-                    (Type::F64, _) => ExitValue::Float(words.word(first, root)),
-                    (Type::Bool, _) => ExitValue::Bool(words.word(first, root)),
+                    (Type::I64, _) => ExitValue::Int(words.word(root, 0)),
+                    (Type::F64, _) => ExitValue::Float(words.word(root, 0)),
+                    (Type::Bool, _) => ExitValue::Bool(words.word(root, 0)),
                     _ => ExitValue::Object {
-                        word: words.word(first, root),
+                        word: words.word(root, 0),
                         owned: self.function.values[root].owned,
                     },
                 }
             }
             SlotValue::TaggedInt(value) => match self.function.def_op(value) {
                 Some(Op::IntConstant { value }) => ExitValue::TaggedIntConstant(*value),
-                _ => ExitValue::TaggedInt(words.word(first, value)),
+                _ => ExitValue::TaggedInt(words.word(value, 0)),
             },
             SlotValue::RangeIterator { object, start, length } => {
                 let object = self.function.root(object);
                 ExitValue::RangeIterator {
-                    object: words.word(first, object),
+                    object: words.word(object, 0),
                     owned: self.function.values[object].owned,
-                    start: words.word(first, start),
-                    length: words.word(first, length),
+                    start: words.word(start, 1),
+                    length: words.word(length, 2),
                 }
             }
             SlotValue::SequenceIterator { object, index } => {
                 let object = self.function.root(object);
                 ExitValue::SequenceIterator {
-                    object: words.word(first, object),
+                    object: words.word(object, 0),
                     owned: self.function.values[object].owned,
-                    index: words.word(first, index),
+                    index: words.word(index, 1),
                 }
             }
         }
     }
 
-    /// Fills the exit blocks.
+    /// Fills the exit blocks. The blocks that store form trees: one whose words contain all words of another stores
+    /// only the rest and goes on in the other.
     pub fn finish_exits(&mut self) {
-        let mut stores: std::collections::HashMap<FrameStateId, clif::Block> = std::collections::HashMap::new();
-        for exit in std::mem::take(&mut self.pending_exits) {
+        let exits = std::mem::take(&mut self.pending_exits);
+        let mut sets: Vec<StateWords> =
+            exits.iter().map(|exit| self.state_words[&exit.state].clone()).collect();
+        sets.sort_unstable_by(|left, right| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
+        sets.dedup();
+        let blocks: Vec<clif::Block> = sets
+            .iter()
+            .map(|_| {
+                let block = self.builder.create_block();
+                self.builder.set_cold_block(block);
+                self.builder.append_block_param(block, types::I64);
+                block
+            })
+            .collect();
+        for exit in exits {
             self.builder.switch_to_block(exit.block);
             let id = self.builder.ins().iconst(types::I64, i64::from(exit.id));
-            let shared = match stores.get(&exit.state) {
-                Some(block) => *block,
-                None => {
-                    let block = self.builder.create_block();
-                    self.builder.set_cold_block(block);
-                    self.builder.append_block_param(block, types::I64);
-                    stores.insert(exit.state, block);
-                    block
-                }
+            let words = &self.state_words[&exit.state];
+            let position = sets
+                .binary_search_by(|other| other.len().cmp(&words.len()).then_with(|| other.cmp(words)))
+                .expect("the set was collected above");
+            self.builder.ins().jump(blocks[position], &[BlockArg::Value(id)]);
+        }
+        let leave = self.builder.create_block();
+        self.builder.set_cold_block(leave);
+        self.builder.append_block_param(leave, types::I64);
+        for (position, words) in sets.iter().enumerate() {
+            let base = largest_subset(&sets[..position], words);
+            self.builder.switch_to_block(blocks[position]);
+            let id = self.builder.block_params(blocks[position])[0];
+            let rest: StateWords = match base {
+                Some(base) => words.iter().filter(|pair| sets[base].binary_search(pair).is_err()).copied().collect(),
+                None => words.clone(),
             };
-            self.builder.ins().jump(shared, &[BlockArg::Value(id)]);
+            self.store_words(&rest);
+            let next = base.map_or(leave, |base| blocks[base]);
+            self.builder.ins().jump(next, &[BlockArg::Value(id)]);
         }
-        let mut states: Vec<_> = stores.into_iter().collect();
-        states.sort_by_key(|(state, _)| *state);
-        for (state, block) in states {
-            self.builder.switch_to_block(block);
-            let id = self.builder.block_params(block)[0];
-            self.store_words(state);
-            let leave = self.target.leave;
-            let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
-            let result = self.call_address(leave, &[tstate, frame, buffer, id], &[types::I64]);
-            self.builder.ins().return_(&result);
-        }
+        self.builder.switch_to_block(leave);
+        let id = self.builder.block_params(leave)[0];
+        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        let result = self.call_address(self.target.leave, &[tstate, frame, buffer, id], &[types::I64]);
+        self.builder.ins().return_(&result);
     }
 
-    /// Stores the words of a state into the exit buffer.
-    pub fn store_words(&mut self, state: FrameStateId) {
-        let values = self.state_words[&state].clone();
-        for (position, value) in values.into_iter().enumerate() {
-            let offset = (self.first_exit_word + position as u32) as i32 * 8;
+    /// Stores values into words of the exit buffer.
+    fn store_words(&mut self, words: &[(u32, Value)]) {
+        for &(word, value) in words {
             let mut raw = self.value(value);
             if self.function.ty(value) == Type::Bool {
                 raw = self.builder.ins().uextend(types::I64, raw);
             }
             let buffer = self.buffer;
-            self.builder.ins().store(MemFlagsData::trusted(), raw, buffer, offset);
+            self.builder.ins().store(MemFlagsData::trusted(), raw, buffer, word as i32 * 8);
         }
     }
 
@@ -208,4 +236,16 @@ impl Lowerer<'_> {
     pub fn is_zero(&mut self, value: clif::Value) -> clif::Value {
         self.builder.ins().icmp_imm_s(IntCC::Equal, value, 0)
     }
+}
+
+/// Sets looked at for each set; the closest in size are the most promising.
+const SUBSET_CANDIDATES: usize = 64;
+
+/// The largest of the sets (sorted by length) that is contained in `words`.
+fn largest_subset(sets: &[StateWords], words: &StateWords) -> Option<usize> {
+    let contained = |candidate: &StateWords| {
+        let mut rest = words.iter();
+        candidate.iter().all(|pair| rest.any(|other| other == pair))
+    };
+    (0..sets.len()).rev().take(SUBSET_CANDIDATES).find(|index| !sets[*index].is_empty() && contained(&sets[*index]))
 }

@@ -1,7 +1,7 @@
 //! One arm per op.
 
 use crate::compile::Options;
-use crate::exits::PendingExit;
+use crate::exits::{PendingExit, StateWords};
 use crate::target::{Addresses, Layout, Target};
 use coluber_ir::exit_table::{ExitKind, ExitTable};
 use coluber_ir::ops::IteratorField;
@@ -35,7 +35,7 @@ pub(crate) struct Lowerer<'a> {
     pub exits: ExitTable,
     pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), clif::Block>,
     pub pending_exits: Vec<PendingExit>,
-    pub state_words: HashMap<FrameStateId, Vec<Value>>,
+    pub state_words: HashMap<FrameStateId, StateWords>,
     pub first_exit_word: u32,
     pub output_word: u32,
     pub inlined_word: u32,
