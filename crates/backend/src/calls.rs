@@ -68,7 +68,7 @@ impl Lowerer<'_> {
             self.builder.ins().brif(object, kept, &[], next, &[]);
             self.builder.switch_to_block(kept);
             let light = self.builder.ins().iadd_imm_s(buffer, i64::from(word) * 8);
-            self.call_address(self.target.finish_inlined_frame, &[tstate, light], &[]);
+            self.call_preserving(self.target.finish_inlined_frame, &[tstate, light]);
             self.builder.ins().jump(next, &[]);
             self.builder.switch_to_block(next);
             word += self.addresses.codes[self.function.states[inlined].code].1;

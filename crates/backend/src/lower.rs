@@ -40,6 +40,8 @@ pub(crate) struct Lowerer<'a> {
     pub output_word: u32,
     pub inlined_word: u32,
     pub arguments: clif::StackSlot,
+    scratch: clif::StackSlot,
+    preserving: HashMap<usize, clif::SigRef>,
     signatures: HashMap<(Vec<clif::Type>, Vec<clif::Type>), clif::SigRef>,
     /// What compiled code last stored into each local slot of the unit's own frame, in the present block.
     pub slot_memory: HashMap<usize, Option<Value>>,
@@ -65,6 +67,8 @@ impl<'a> Lowerer<'a> {
             8 * (most_arguments(function) + 2),
             3,
         ));
+        let scratch =
+            builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
         let zero = clif::Value::from_u32(0);
         let output_word = 2;
         let inlined_word = output_word + output_words(function);
@@ -90,6 +94,8 @@ impl<'a> Lowerer<'a> {
             output_word,
             inlined_word,
             arguments,
+            scratch,
+            preserving: HashMap::new(),
             signatures: HashMap::new(),
             slot_memory: HashMap::new(),
             forced: 0,
@@ -187,6 +193,30 @@ impl<'a> Lowerer<'a> {
         let callee = self.iconst(address);
         let call = self.builder.ins().call_indirect(signature, callee, arguments);
         self.builder.inst_results(call).to_vec()
+    }
+
+    /// Calls a runtime function that preserves all registers and returns nothing: for rare calls, so that the hot path
+    /// keeps its values in registers.
+    pub fn call_preserving(&mut self, address: u64, arguments: &[clif::Value]) {
+        let count = arguments.len();
+        let signature = match self.preserving.get(&count) {
+            Some(signature) => *signature,
+            None => {
+                let mut signature = Signature::new(CallConv::PreserveAll);
+                signature.params.extend((0..count).map(|_| AbiParam::new(types::I64)));
+                let reference = self.builder.import_signature(signature);
+                self.preserving.insert(count, reference);
+                reference
+            }
+        };
+        let callee = self.iconst(address);
+        self.builder.ins().call_indirect(signature, callee, arguments);
+    }
+
+    /// Address of two words for what such a function returns.
+    pub fn scratch_address(&mut self) -> clif::Value {
+        let slot = self.scratch;
+        self.builder.ins().stack_addr(types::I64, slot, 0)
     }
 
     /// Byte offset of word `index` of the frame's locals and operand stack.
@@ -617,7 +647,7 @@ impl<'a> Lowerer<'a> {
                 self.builder.ins().brif(old, next, &[], first, &[]);
                 self.builder.switch_to_block(first);
                 let index = self.iconst(u64::from(*index));
-                self.call_address(self.target.record_first_store, &[object, index], &[]);
+                self.call_preserving(self.target.record_first_store, &[object, index]);
                 self.builder.ins().jump(next, &[]);
                 self.builder.switch_to_block(next);
                 old

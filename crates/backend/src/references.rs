@@ -6,7 +6,7 @@
 
 use crate::lower::Lowerer;
 use coluber_ir::{FrameStateId, Kind, Op, Type, Value};
-use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, condcodes::IntCC, types};
+use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
 
 impl Lowerer<'_> {
     /// Whether the value is an object that is certainly immortal.
@@ -94,7 +94,7 @@ impl Lowerer<'_> {
                 self.show_state(state);
                 self.slot_memory.clear();
             }
-            self.call_address(self.target.dealloc, &[object], &[]);
+            self.call_preserving(self.target.dealloc, &[object]);
             if !ty.dies_silently() {
                 self.hide_state(state);
             }
@@ -114,7 +114,7 @@ impl Lowerer<'_> {
         self.builder.set_cold_block(full);
         self.builder.ins().brif(room, keep, &[], full, &[]);
         self.builder.switch_to_block(full);
-        self.call_address(self.target.dealloc, &[object], &[]);
+        self.call_preserving(self.target.dealloc, &[object]);
         self.builder.ins().jump(next, &[]);
         self.builder.switch_to_block(keep);
         let first = self.load(types::I64, interpreter, head);
@@ -125,10 +125,21 @@ impl Lowerer<'_> {
         self.builder.ins().jump(next, &[]);
     }
 
+    /// Boxes by the runtime. A float is passed by its bits.
+    fn call_box(&mut self, function: u64, raw: clif::Value) -> clif::Value {
+        let raw = match self.builder.func.dfg.value_type(raw) {
+            types::F64 => self.builder.ins().bitcast(types::I64, MemFlagsData::new(), raw),
+            _ => raw,
+        };
+        let out = self.scratch_address();
+        self.call_preserving(function, &[raw, out]);
+        self.load(types::I64, out, 0)
+    }
+
     pub fn box_float(&mut self, value: Value) -> clif::Value {
         let raw = self.value(value);
         if self.target.debug_refcounts {
-            return self.call_address(self.target.box_float, &[raw], &[types::I64])[0];
+            return self.call_box(self.target.box_float, raw);
         }
         let offset = self.layout().float_value;
         let freelist = self.layout().float_freelist;
@@ -151,7 +162,7 @@ impl Lowerer<'_> {
         let object = self.load(types::I64, interpreter, head);
         self.builder.ins().brif(object, fast, &[], slow, &[]);
         self.builder.switch_to_block(slow);
-        let made = self.call_address(slow_path, &[raw], &[types::I64])[0];
+        let made = self.call_box(slow_path, raw);
         self.builder.ins().jump(done, &[BlockArg::Value(made)]);
         self.builder.switch_to_block(fast);
         let rest = self.load(types::I64, object, 0);
@@ -176,7 +187,7 @@ impl Lowerer<'_> {
             return self.iconst(table + (value - lowest) as u64 * u64::from(object_size));
         }
         if self.target.debug_refcounts {
-            return self.call_address(self.target.box_int, &[raw], &[types::I64])[0];
+            return self.call_box(self.target.box_int, raw);
         }
         let (small, large, compact, slow, done) = (
             self.builder.create_block(),
@@ -201,7 +212,7 @@ impl Lowerer<'_> {
         let one_digit = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, shifted, 2 * limit);
         self.builder.ins().brif(one_digit, compact, &[], slow, &[]);
         self.builder.switch_to_block(slow);
-        let made = self.call_address(self.target.box_int, &[raw], &[types::I64])[0];
+        let made = self.call_box(self.target.box_int, raw);
         self.builder.ins().jump(done, &[BlockArg::Value(made)]);
         self.builder.switch_to_block(compact);
         let (tag_offset, digit_offset) = (self.layout().long_tag, self.layout().long_digit);
@@ -231,9 +242,9 @@ impl Lowerer<'_> {
         let result = self.builder.append_block_param(done, types::I64);
         self.builder.ins().brif(is_compact, compact, &[], long, &[]);
         self.builder.switch_to_block(long);
-        let slot = self.arguments;
-        let out = self.builder.ins().stack_addr(types::I64, slot, 0);
-        let fits = self.call_address(self.target.unbox_int, &[object, out], &[types::I64])[0];
+        let out = self.scratch_address();
+        self.call_preserving(self.target.unbox_int, &[object, out]);
+        let fits = self.load(types::I64, out, 8);
         self.exit_unless(fits, state, "UnboxInt");
         let wide = self.load(types::I64, out, 0);
         self.builder.ins().jump(done, &[BlockArg::Value(wide)]);

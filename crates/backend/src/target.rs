@@ -9,22 +9,25 @@ pub struct Target {
     pub helpers: Vec<u64>,
     /// Address of `leave(tstate, frame, buffer, exit_id) -> u64`.
     pub leave: u64,
-    /// Address of `dealloc(object)`: called when a reference count reached zero.
+    /// Address of `dealloc(object)`: called when a reference count reached zero. This and the other functions said to
+    /// preserve registers have Cranelift's `PreserveAll` convention.
     pub dealloc: u64,
-    /// Address of `box_int(i64) -> object`, `box_float(f64) -> object`: used when the inline path does not apply.
+    /// Address of `box_int(i64, out)`, for when the inline path does not apply; preserves registers.
     pub box_int: u64,
-    /// See `box_int`.
+    /// Address of `box_float(bits, out)`; preserves registers.
     pub box_float: u64,
-    /// Address of `unbox_int(object, out: *mut i64) -> i64`: 1 if an int of more than one digit fits 64 bits.
+    /// Address of `unbox_int(object, out)`: `out[0]` is the value of an int of more than one digit, `out[1]` is 1 if it
+    /// fits 64 bits, else 0; preserves registers.
     pub unbox_int: u64,
     /// Address of `float_power(f64, f64) -> f64`, and the bits of the NaN it returns where Python would not return a
     /// float.
     pub float_power: u64,
     /// See `float_power`.
     pub power_exit_bits: u64,
-    /// Address of `record_first_store(object, index)`.
+    /// Address of `record_first_store(object, index)`; preserves registers.
     pub record_first_store: u64,
-    /// Address of `finish_inlined_frame(tstate, frame)`: somebody made a frame object of an inlined call's frame.
+    /// Address of `finish_inlined_frame(tstate, frame)`: somebody made a frame object of an inlined call's
+    /// frame; preserves registers.
     pub finish_inlined_frame: u64,
     /// What the word with return offset, owner and mark holds in the frame of an inlined call.
     pub inlined_frame_word: u64,

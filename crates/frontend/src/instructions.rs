@@ -52,6 +52,7 @@ impl Translator<'_> {
                 self.push_slot(slot);
             }
             Bytecode::StoreFast { local } => {
+                self.unbox_as_before(local, instruction)?;
                 let value = self.pop_slot()?;
                 let old = std::mem::replace(&mut self.state.top_mut().locals[local as usize], value);
                 self.release_slot(old);
@@ -401,6 +402,24 @@ impl Translator<'_> {
                 let state = self.before();
                 self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
             }
+        }
+        Ok(())
+    }
+
+    /// A local that is only calculated with and held a number in a register gets the next one as a register, too:
+    /// the object it comes as is then not kept.
+    fn unbox_as_before(&mut self, local: u32, instruction: &Instruction) -> Result<(), Bailout> {
+        let (Slot::Value(new), Slot::Value(old)) = (self.peek_slot(1)?, self.state.top().locals[local as usize]) else {
+            return Ok(());
+        };
+        let kind = match self.ty(old) {
+            Type::I64 => coluber_ir::Kind::Int,
+            Type::F64 => coluber_ir::Kind::Float,
+            _ => return Ok(()),
+        };
+        let is_unknown = self.ty(new).is_object() && self.kind(new).is_none_or(|known| known == kind);
+        if self.settings.speculate && is_unknown && self.is_numeric_local(local) && !self.gave_up(instruction) {
+            self.unbox(new, kind);
         }
         Ok(())
     }

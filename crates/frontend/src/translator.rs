@@ -1108,6 +1108,11 @@ impl<'a> Translator<'a> {
         self.release(object);
     }
 
+    /// Whether the executing code only calculates with a local.
+    pub fn is_numeric_local(&self, local: u32) -> bool {
+        self.numeric_locals(self.state.top().code)[local as usize]
+    }
+
     fn numeric_locals(&self, code: usize) -> Rc<Vec<bool>> {
         self.numeric
             .borrow_mut()

@@ -6,7 +6,7 @@
 //! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
 //! - [`frames`]: interpreter frames,
 //! - [`plan`], [`exits`]: leaving compiled code,
-//! - [`helpers`]: functions that compiled code calls,
+//! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
 //! - [`observers`]: making the locals of running compiled code visible,
 //! - [`invariants`], [`retire`]: what units assume, and how they end,
 //! - [`gil`]: state under the GIL,
@@ -25,6 +25,7 @@ pub mod helpers;
 pub mod invariants;
 pub mod observers;
 pub mod plan;
+pub mod preserving;
 pub mod retire;
 pub mod stub;
 pub mod unit;
