@@ -672,13 +672,12 @@ impl<'a> Lowerer<'a> {
             }
             Op::LoadIterator { iterator, field } => {
                 let iterator = self.value(*iterator);
-                let offset = match field {
-                    IteratorField::RangeStart => layout.range_iterator_start,
-                    IteratorField::RangeStep => layout.range_iterator_step,
-                    IteratorField::RangeLength => layout.range_iterator_length,
-                    IteratorField::SequenceIndex => layout.sequence_iterator_index,
-                };
-                self.load(types::I64, iterator, offset)
+                self.load(types::I64, iterator, iterator_field(layout, *field))
+            }
+            Op::StoreIterator { iterator, field, value } => {
+                let (iterator, value) = (self.value(*iterator), self.value(*value));
+                self.store(value, iterator, iterator_field(layout, *field));
+                return Ok(None);
             }
             Op::IteratorSequence { iterator } => {
                 let iterator = self.value(*iterator);
@@ -891,4 +890,14 @@ fn inlined_words(function: &Function, addresses: &Addresses) -> u32 {
         })
         .max()
         .unwrap_or(0)
+}
+
+/// Where a field of an iterator object is.
+fn iterator_field(layout: &Layout, field: IteratorField) -> i32 {
+    match field {
+        IteratorField::RangeStart => layout.range_iterator_start,
+        IteratorField::RangeStep => layout.range_iterator_step,
+        IteratorField::RangeLength => layout.range_iterator_length,
+        IteratorField::SequenceIndex => layout.sequence_iterator_index,
+    }
 }

@@ -4,6 +4,7 @@ use crate::graph::Graph;
 use crate::state::{Activation, Slot, State};
 use crate::{Bailout, BailoutReason, Settings};
 use coluber_bytecode::{Code, Entry, Instruction, Kind, LiveType, ObjectId, Offset, Op as Bytecode, Snapshot};
+use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{Block, BlockCall, FrameState, FrameStateId, Function, Helper, Op, Resume, Type, Value};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -348,6 +349,10 @@ impl<'a> Translator<'a> {
             self.state = edge.state;
             return Ok(());
         }
+        self.close_different_iterators(&mut edges, resume)?;
+        if edges.len() == 1 {
+            return self.merge(edges, resume);
+        }
         let mut merged = edges[0].state.clone();
         merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
         let mut parameters = Vec::new();
@@ -383,6 +388,70 @@ impl<'a> Translator<'a> {
         self.block = Some(join);
         self.state = merged;
         Ok(())
+    }
+
+    /// Where edges bring different iterators into one slot (a return out of the peeled and of the other iterations of
+    /// nested loops), their positions go back into the objects, which can be joined. Edges with forms that cannot be
+    /// joined leave compiled code.
+    fn close_different_iterators(&mut self, edges: &mut Vec<Edge>, resume: Resume) -> Result<(), Bailout> {
+        let frames = edges[0].state.frames.len();
+        for frame in 0..frames {
+            for slot in 0..edges[0].state.frames[frame].slots().count() {
+                let contents: Vec<Slot> = edges.iter().filter_map(|edge| slot_of(&edge.state, frame, slot)).collect();
+                if contents.len() != edges.len() {
+                    return Err(self.malformed("stack depth"));
+                }
+                let function = &self.function;
+                let joins = |left: Slot, right: Slot| match (left, right) {
+                    (Slot::Range { object, .. }, Slot::Range { object: other, .. })
+                    | (Slot::Sequence { object, .. }, Slot::Sequence { object: other, .. }) => {
+                        function.root(object) == function.root(other)
+                    }
+                    (Slot::TaggedInt(_), Slot::TaggedInt(_)) => true,
+                    (Slot::Null | Slot::Value(_), Slot::Null | Slot::Value(_)) => true,
+                    _ => false,
+                };
+                if contents.iter().all(|content| joins(contents[0], *content)) {
+                    continue;
+                }
+                for edge in edges.iter_mut() {
+                    self.block = Some(edge.block);
+                    self.state = std::mem::take(&mut edge.state);
+                    self.close_iterator(frame, slot);
+                    edge.block = self.block.take().expect("closing an iterator leaves the block open");
+                    edge.state = std::mem::take(&mut self.state);
+                }
+                let form = |edge: &Edge| matches!(slot_of(&edge.state, frame, slot), Some(Slot::TaggedInt(_)));
+                let first = form(&edges[0]);
+                let (kept, others): (Vec<Edge>, Vec<Edge>) = edges.drain(..).partition(|edge| form(edge) == first);
+                edges.extend(kept);
+                for edge in others {
+                    self.block = Some(edge.block);
+                    self.state = edge.state;
+                    self.begin(resume, resume);
+                    let state = self.before();
+                    self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the position of an iterator in registers back into the object.
+    fn close_iterator(&mut self, frame: usize, slot: usize) {
+        let object = match slot_of(&self.state, frame, slot) {
+            Some(Slot::Range { object, start, length, .. }) => {
+                self.emit(Op::StoreIterator { iterator: object, field: IteratorField::RangeStart, value: start });
+                self.emit(Op::StoreIterator { iterator: object, field: IteratorField::RangeLength, value: length });
+                object
+            }
+            Some(Slot::Sequence { object, index }) => {
+                self.emit(Op::StoreIterator { iterator: object, field: IteratorField::SequenceIndex, value: index });
+                object
+            }
+            _ => return,
+        };
+        set_slot_of(&mut self.state, frame, slot, Slot::Value(object));
     }
 
     /// Decides what a slot with different contents on several edges becomes.

@@ -631,6 +631,11 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let iterator = self.object(*iterator)?;
                 Some(Datum::Int(self.host.iterator_field(iterator, *field)))
             }
+            Op::StoreIterator { iterator, field, value } => {
+                let (iterator, value) = (self.object(*iterator)?, self.int(*value)?);
+                self.host.set_iterator_field(iterator, *field, value);
+                None
+            }
             Op::IteratorSequence { iterator } => {
                 let iterator = self.object(*iterator)?;
                 Some(or_null(self.host.iterator_sequence(iterator)))

@@ -398,6 +398,9 @@ pub enum Op {
     /// A field of an iterator object.
     #[op(result = I64, reads(Iterators))]
     LoadIterator { iterator: Value, field: IteratorField },
+    /// Sets a field of an iterator object: its position goes back from registers.
+    #[op(takes(value: I64), writes(Iterators))]
+    StoreIterator { iterator: Value, field: IteratorField, value: Value },
     /// The list or tuple of an exact list or tuple iterator; NULL if it is exhausted.
     #[op(result = Nullable, refs = borrowed, reads(Iterators))]
     IteratorSequence { iterator: Value },

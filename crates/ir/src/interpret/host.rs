@@ -102,6 +102,8 @@ pub trait Host {
     fn set_cell(&mut self, cell: Self::Object, value: Self::Object) -> Option<Self::Object>;
     /// A field of an iterator.
     fn iterator_field(&mut self, iterator: Self::Object, field: IteratorField) -> i64;
+    /// Sets a field of an iterator.
+    fn set_iterator_field(&mut self, iterator: Self::Object, field: IteratorField, value: i64);
     /// The list or tuple of an iterator, borrowed; `None` if it is exhausted.
     fn iterator_sequence(&mut self, iterator: Self::Object) -> Option<Self::Object>;
     /// Whether a result of `IterNext` says that there is no next item.

@@ -565,6 +565,16 @@ impl Host for Model {
         }
     }
 
+    fn set_iterator_field(&mut self, iterator: Object, field: IteratorField, new: i64) {
+        match (self.value_mut(iterator), field) {
+            (ModelValue::RangeIterator { start, .. }, IteratorField::RangeStart) => *start = new,
+            (ModelValue::RangeIterator { step, .. }, IteratorField::RangeStep) => *step = new,
+            (ModelValue::RangeIterator { length, .. }, IteratorField::RangeLength) => *length = new,
+            (ModelValue::SequenceIterator { index, .. }, IteratorField::SequenceIndex) => *index = new,
+            (other, _) => panic!("{other:?} has no {field:?}"),
+        }
+    }
+
     fn iterator_sequence(&mut self, iterator: Object) -> Option<Object> {
         match self.value(iterator) {
             ModelValue::SequenceIterator { sequence, .. } => *sequence,
