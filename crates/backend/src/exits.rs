@@ -57,6 +57,23 @@ impl Lowerer<'_> {
         self.force_exit(exit);
     }
 
+    /// Leaves unless the condition holds; `guilty` is the object whose type decides.
+    pub fn exit_unless_object(
+        &mut self,
+        condition: clif::Value,
+        guilty: Value,
+        state: FrameStateId,
+        reason: &'static str,
+    ) {
+        self.exit_unless(condition, state, reason);
+        let root = self.function.root(guilty);
+        let word = self.state_words[&state].iter().find(|(_, value)| *value == root).map(|(word, _)| *word);
+        let block = self.exit_blocks[&(state, ExitKind::Guard, reason)];
+        if let Some(exit) = self.pending_exits.iter().rev().find(|exit| exit.block == block) {
+            self.exits.exits[exit.id as usize].guilty = word;
+        }
+    }
+
     /// Under forced exits: now and then a guard that holds leaves all the same.
     fn force_exit(&mut self, exit: clif::Block) {
         if let Some((seed, permille)) = self.options.forced_exits {

@@ -314,7 +314,7 @@ impl<'a> Lowerer<'a> {
             Op::GuardKind { value, kind, state } => {
                 let object = self.value(*value);
                 let is = self.is_kind(object, *kind);
-                self.exit_unless(is, *state, "GuardKind");
+                self.exit_unless_object(is, *value, *state, "GuardKind");
                 object
             }
             Op::GuardClass { value, class, state } => {
@@ -322,7 +322,7 @@ impl<'a> Lowerer<'a> {
                 let ty = self.load(types::I64, object, layout.ob_type);
                 let expected = self.iconst(self.addresses.object(*class));
                 let is = self.builder.ins().icmp(IntCC::Equal, ty, expected);
-                self.exit_unless(is, *state, "GuardClass");
+                self.exit_unless_object(is, *value, *state, "GuardClass");
                 return Ok(None);
             }
             Op::GuardVersion { class, version, state } => {
@@ -564,6 +564,12 @@ impl<'a> Lowerer<'a> {
             Op::IsIdentical { left, right } => {
                 let (left, right) = (self.value(*left), self.value(*right));
                 self.builder.ins().icmp(IntCC::Equal, left, right)
+            }
+            Op::IsClass { value, class } => {
+                let object = self.value(*value);
+                let ty = self.load(types::I64, object, layout.ob_type);
+                let expected = self.iconst(self.addresses.object(*class));
+                self.builder.ins().icmp(IntCC::Equal, ty, expected)
             }
             Op::IsKind { value, kind } => {
                 let object = self.value(*value);

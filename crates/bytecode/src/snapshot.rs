@@ -120,7 +120,7 @@ pub struct GlobalFact {
 /// What an earlier version of the unit learned from its exits at one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitFact {
-    /// Index of the code in [`Snapshot::codes`].
+    /// Index of the code in [`Snapshot::codes`]; between versions of a unit, the address of the code object.
     pub code: usize,
     /// `start` of the instruction whose speculation failed.
     pub offset: Offset,
@@ -128,6 +128,8 @@ pub struct ExitFact {
     pub reason: String,
     /// How often.
     pub count: u64,
+    /// Version tags of the classes of the objects that failed the guard.
+    pub classes: Vec<u32>,
 }
 
 /// The input of a compilation.

@@ -127,6 +127,10 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         taker.enter_scope(0, request.globals, request.builtins, 0);
         let live = taker.live_types(&request);
         taker.gather_callees();
+        let classes: HashSet<u32> = request.exits.iter().flat_map(|fact| fact.classes.iter().copied()).collect();
+        for version in classes {
+            taker.add_class_version(version);
+        }
         taker.gather_attributes();
         // Attributes may name more callees; they get what is left of the budget.
         taker.gather_callees();
@@ -141,6 +145,12 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
             code.filename,
             code.first_line
         );
+        // Exit facts name codes by address; those of codes that are not in this snapshot are of no use.
+        let exits = request
+            .exits
+            .into_iter()
+            .filter_map(|fact| Some(ExitFact { code: *taker.indices.get(&fact.code)?, ..fact }))
+            .collect();
         let snapshot = Snapshot {
             name,
             entry: request.entry,
@@ -150,7 +160,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
             live,
             global_facts: taker.global_facts,
             classes: taker.classes,
-            exits: request.exits,
+            exits,
             objects: taker.pool.take_table(),
         };
         Ok(Taken { snapshot, pool: taker.pool, dependencies: taker.dependencies })

@@ -394,7 +394,7 @@ mod tests {
         engine.submitted(id);
         engine.installed(id, InstalledFacts { code_bytes: 1, bytecodes: 1 });
         let event = ExitEvent { reason: "GuardInt", count: 200, version: 1, entries: 300, exits: 200 };
-        let fact = ExitFact { code: 0, offset: 3, reason: "GuardInt".into(), count: 200 };
+        let fact = ExitFact { code: 0, offset: 3, reason: "GuardInt".into(), count: 200, classes: Vec::new() };
         assert_eq!(engine.exited(id, &event, [fact]), Reaction::Recompile);
         assert_eq!(engine.get(id).unwrap().exits.len(), 1);
         assert_eq!(engine.submitted(id), Some(2));

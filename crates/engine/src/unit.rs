@@ -233,7 +233,14 @@ impl Unit {
                 .iter_mut()
                 .find(|known| known.code == fact.code && known.offset == fact.offset && known.reason == fact.reason);
             match known {
-                Some(known) => known.count += fact.count,
+                Some(known) => {
+                    known.count += fact.count;
+                    for class in fact.classes {
+                        if !known.classes.contains(&class) {
+                            known.classes.push(class);
+                        }
+                    }
+                }
                 None => self.exits.push(fact),
             }
         }
@@ -314,9 +321,9 @@ mod tests {
     #[test]
     fn sums_up_exits_of_several_versions() {
         let mut unit = installed();
-        let fact = ExitFact { code: 0, offset: 7, reason: "GuardInt".into(), count: 200 };
+        let fact = ExitFact { code: 0, offset: 7, reason: "GuardInt".into(), count: 200, classes: Vec::new() };
         unit.learn([fact.clone()]);
-        unit.learn([fact, ExitFact { code: 0, offset: 9, reason: "GuardInt".into(), count: 1 }]);
+        unit.learn([fact, ExitFact { code: 0, offset: 9, reason: "GuardInt".into(), count: 1, classes: Vec::new() }]);
         assert_eq!(unit.exits.len(), 2);
         assert_eq!(unit.exits[0].count, 400);
     }

@@ -40,6 +40,11 @@ impl Translator<'_> {
         {
             return Ok(());
         }
+        self.load_attr_generic(name, method)
+    }
+
+    /// The access by the runtime, whatever the object is.
+    pub(crate) fn load_attr_generic(&mut self, name: ObjectId, method: bool) -> Result<(), Bailout> {
         let object = self.peek(1)?;
         let name = self.constant(name);
         if method {

@@ -8,6 +8,7 @@
 //! * [`state`]: which SSA value stands in which slot;
 //! * [`translator`]: blocks, edges, joins, loop headers, frame states, references;
 //! * `locals`: locals whose object identity no instruction can observe;
+//! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
 //! A loop header needs types of values before the loop body has been seen. The front end assumes those of the entry;
@@ -23,6 +24,7 @@ mod instructions;
 mod iteration;
 mod locals;
 mod numbers;
+mod polymorphic;
 mod sequences;
 pub mod state;
 mod translator;

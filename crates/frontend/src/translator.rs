@@ -279,12 +279,7 @@ impl<'a> Translator<'a> {
             if self.translated > self.settings.max_instructions {
                 return Err(Bailout::new(BailoutReason::TooLarge, self.source.1));
             }
-            for index in first..end {
-                self.translate_instruction(code, index)?;
-                if self.block.is_none() {
-                    break;
-                }
-            }
+            self.translate_range(code, first, end)?;
             if self.block.is_some() {
                 // Fell through to the next block.
                 self.edge(0)?;

@@ -556,6 +556,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
             // ---- truth and identity
             Op::BoolNot { value } => Some(Datum::Bool(!self.truth(*value)?)),
             Op::IsIdentical { left, right } => Some(Datum::Bool(self.nullable(*left)? == self.nullable(*right)?)),
+            Op::IsClass { value, class } => {
+                let object = self.object(*value)?;
+                Some(Datum::Bool(self.host.is_instance(object, *class)))
+            }
             Op::IsKind { value, kind } => {
                 let object = self.object(*value)?;
                 Some(Datum::Bool(self.host.kind(object) == Some(*kind)))

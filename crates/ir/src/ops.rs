@@ -335,6 +335,9 @@ pub enum Op {
     /// Whether the object's type is exactly the builtin type.
     #[op(result = Bool, pure)]
     IsKind { value: Value, kind: Kind },
+    /// Whether the object's class is `class`; says nothing later.
+    #[op(result = Bool, reads(Shape))]
+    IsClass { value: Value, class: ObjectId },
     /// The same value, known to be of that builtin type (and not NULL) for a reason the compiler cannot express.
     #[op(result = custom, refs = alias(value), pure, takes(value: Nullable))]
     AssumeKind { value: Value, kind: Kind },

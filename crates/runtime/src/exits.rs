@@ -73,7 +73,12 @@ unsafe fn record_guilty_type(unit: &UnitRecord, exit_id: usize, object: *mut PyO
         // SAFETY: `tp_name` is a C string.
         let name = unsafe { std::ffi::CStr::from_ptr((*class.0.cast::<pyo3_ffi::PyTypeObject>()).tp_name) };
         let name = name.to_string_lossy().into_owned();
-        types.push(GuiltyType { address: class.0 as usize, name, count: 1 });
+        // SAFETY: a valid class; assigning a tag runs no Python code.
+        let version = unsafe {
+            coluber_cpython::ffi::PyUnstable_Type_AssignVersionTag(class.0.cast());
+            class.version()
+        };
+        types.push(GuiltyType { address: class.0 as usize, version, name, count: 1 });
     }
 }
 

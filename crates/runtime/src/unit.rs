@@ -10,7 +10,7 @@ use crate::plan::{PlannedExit, plan_exit};
 use coluber_backend::{Addresses, CompiledCode, Layout, Target};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
-use coluber_cpython::{ffi, layout, pool};
+use coluber_cpython::{layout, pool};
 use coluber_ir::Resume;
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
 use std::cell::{Cell, RefCell};
@@ -57,6 +57,8 @@ pub const GUILTY_TYPES: usize = 4;
 pub struct GuiltyType {
     /// Address of the type object.
     pub address: usize,
+    /// Its version tag, by which it can be found again while it lives unchanged; 0 if it had none.
+    pub version: u32,
     /// Its name.
     pub name: String,
     /// How often.
@@ -267,14 +269,25 @@ impl UnitRecord {
     pub fn exit_facts(&self) -> Vec<ExitFact> {
         let exits = self.exits.borrow();
         let counts = self.exit_counts.borrow();
-        let taken = exits.iter().zip(counts.iter()).filter(|(exit, count)| **count > 0 && !exit.benign);
-        let facts = taken.map(|(exit, count)| {
+        let guilty = self.guilty.borrow();
+        let taken = exits
+            .iter()
+            .zip(counts.iter())
+            .zip(guilty.iter())
+            .filter(|((exit, count), _)| **count > 0 && !exit.benign);
+        let facts = taken.map(|((exit, count), GuiltyTypes(guilty))| {
             let frame = &exit.frames[0];
             let offset = match frame.resume {
                 Resume::At { start, .. } => start,
                 Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
             };
-            ExitFact { code: frame.code, offset, reason: exit.reason.into(), count: *count }
+            ExitFact {
+                code: self.codes[frame.code].code.0 as usize,
+                offset,
+                reason: exit.reason.into(),
+                count: *count,
+                classes: guilty.iter().map(|known| known.version).collect(),
+            }
         });
         facts.collect()
     }
