@@ -4,6 +4,7 @@
 //! locals, the frames of inlined calls. See "The contract" in ARCHITECTURE.md.
 
 use crate::lower::Lowerer;
+use crate::slots::{own_state, visible};
 use coluber_ir::exit_table::ExitKind;
 use coluber_ir::helpers::{HelperFlag, HelperType};
 use coluber_ir::{FrameStateId, Helper, Op, Resume, SlotValue, Type, Value};
@@ -101,17 +102,39 @@ impl Lowerer<'_> {
         }
     }
 
-    /// The object a slot shows, `None` if it is unbound or in a register only.
     fn visible(&self, slot: SlotValue) -> Option<Value> {
-        match slot {
-            SlotValue::Value(value)
-                if self.function.ty(value).is_object()
-                    && !matches!(self.function.def_op(value), Some(Op::NullConstant {})) =>
-            {
-                Some(self.function.root(value))
-            }
-            _ => None,
+        visible(self.function, slot)
+    }
+
+    /// In front of the death of an object that may run Python: slots that name objects given up since they were stored
+    /// are cleared, those that may name anything are brought up to date. What finalizers see of other locals is as old
+    /// as the last call.
+    pub fn clear_stale_slots(&mut self, state: FrameStateId) {
+        let own = own_state(self.function, state);
+        let frame = self.frame;
+        self.store_instruction(frame, own);
+        let mut alive = std::collections::HashSet::new();
+        self.function.for_each_state_value(state, |value| {
+            alive.insert(self.function.root(value));
+        });
+        let locals = self.function.states[own].locals.clone();
+        for (index, slot) in locals.into_iter().enumerate() {
+            let word = match self.slot_memory.get(&index) {
+                Some(None) => continue,
+                Some(Some(value)) if alive.contains(value) => continue,
+                Some(Some(_)) => self.stack_reference(None),
+                None => {
+                    let content = self.visible(slot);
+                    self.stack_reference(content)
+                }
+            };
+            let offset = self.slot_offset(index as u32);
+            self.store(word, frame, offset);
         }
+        // Unboxed locals are not described here.
+        let zero = self.iconst(0);
+        let buffer = self.buffer;
+        self.store(zero, buffer, 0);
     }
 
     /// The bits of a borrowed stack reference to an object, or of the NULL reference.

@@ -7,6 +7,7 @@
 //! * `lower`: the driver and one arm per op;
 //! * `exits`: leaving compiled code;
 //! * `references`: reference counts, boxes, unboxing;
+//! * `slots`: what the memory of local slots holds;
 //! * `calls`: helpers and Python calls, what must be in memory around them.
 //!
 //! Rules from measurement: `opt_level=none` with the backtracking allocator (the IR's own passes optimise), cold blocks
@@ -18,6 +19,7 @@ mod compile;
 mod exits;
 mod lower;
 mod references;
+mod slots;
 pub mod target;
 
 pub use compile::{Options, compile};

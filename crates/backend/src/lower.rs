@@ -2,6 +2,7 @@
 
 use crate::compile::Options;
 use crate::exits::{PendingExit, StateWords};
+use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
 use coluber_ir::exit_table::{ExitKind, ExitTable};
 use coluber_ir::ops::IteratorField;
@@ -43,8 +44,8 @@ pub(crate) struct Lowerer<'a> {
     scratch: clif::StackSlot,
     preserving: HashMap<usize, clif::SigRef>,
     signatures: HashMap<(Vec<clif::Type>, Vec<clif::Type>), clif::SigRef>,
-    /// What compiled code last stored into each local slot of the unit's own frame, in the present block.
-    pub slot_memory: HashMap<usize, Option<Value>>,
+    /// What the memory of the local slots of the unit's own frame holds, see `slots`.
+    pub slot_memory: Slots,
     pub forced: u64,
 }
 
@@ -131,15 +132,19 @@ impl<'a> Lowerer<'a> {
         let first = self.blocks[&self.function.entry()];
         self.builder.ins().jump(first, &[]);
         let order = coluber_ir::cfg::Cfg::new(self.function).rpo().to_vec();
+        let mut slots = crate::slots::analyze(self.function);
         for block in order {
             self.builder.switch_to_block(self.blocks[&block]);
-            self.slot_memory.clear();
+            self.slot_memory = slots.remove(&block).unwrap_or_default();
             for &inst in &self.function.blocks[block].insts {
                 let data = &self.function.insts[inst];
                 self.builder
                     .set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
                 let result = self.lower(&data.op)?;
                 if let Some(value) = data.result {
+                    if let Op::LoadArgument { slot } | Op::LoadLocal { slot } = data.op {
+                        self.slot_memory.insert(slot as usize, Some(value));
+                    }
                     self.values[value] = result;
                 }
             }

@@ -61,13 +61,9 @@ impl Lowerer<'_> {
         }
         if self.target.debug_refcounts {
             if !ty.dies_silently() {
-                self.show_state(state);
+                self.clear_stale_slots(state);
             }
             self.call_address(self.target.decref, &[object], &[]);
-            if !ty.dies_silently() {
-                self.hide_state(state);
-                self.slot_memory.clear();
-            }
             self.builder.ins().jump(next, &[]);
             self.builder.switch_to_block(next);
             return;
@@ -90,14 +86,9 @@ impl Lowerer<'_> {
             self.free_float(object, next);
         } else {
             if !ty.dies_silently() {
-                // A finalizer may look at the frames; what it leaves in the slots' memory is not known behind the join.
-                self.show_state(state);
-                self.slot_memory.clear();
+                self.clear_stale_slots(state);
             }
             self.call_preserving(self.target.dealloc, &[object]);
-            if !ty.dies_silently() {
-                self.hide_state(state);
-            }
             self.builder.ins().jump(next, &[]);
         }
         self.builder.switch_to_block(next);

@@ -1,0 +1,102 @@
+//! What the memory of the unit's own local slots holds at the start of each block.
+//!
+//! Compiled code stores a local into its slot only where somebody may look ([`crate::calls`]), and only if the slot does
+//! not hold it already. A slot that still names an object whose reference has been given up must be cleared or
+//! refreshed before anybody looks; this forward analysis says which slots those are. Facts that differ on two paths are
+//! forgotten.
+
+use coluber_ir::cfg::Cfg;
+use coluber_ir::{Block, FrameStateId, Function, Op, SlotValue, Value};
+use std::collections::HashMap;
+
+/// Contents of slots: an object (by root), or `None` for unbound. A slot that is not in the map may hold anything.
+pub(crate) type Slots = HashMap<usize, Option<Value>>;
+
+/// The object a slot shows, `None` if it is unbound or in a register only.
+pub(crate) fn visible(function: &Function, slot: SlotValue) -> Option<Value> {
+    match slot {
+        SlotValue::Value(value)
+            if function.ty(value).is_object() && !matches!(function.def_op(value), Some(Op::NullConstant {})) =>
+        {
+            Some(function.root(value))
+        }
+        _ => None,
+    }
+}
+
+/// The state of the unit's own activation that a state leads to.
+pub(crate) fn own_state(function: &Function, mut state: FrameStateId) -> FrameStateId {
+    while let Some(caller) = function.states[state].caller {
+        state = caller;
+    }
+    state
+}
+
+/// Whether the op shows frames to others in its regular course.
+pub(crate) fn shows_frames(op: &Op) -> bool {
+    match op {
+        Op::Call { .. } | Op::CallKw { .. } => true,
+        Op::Invoke { helper, .. } => {
+            helper.flag() == coluber_ir::helpers::HelperFlag::python || helper.takes_frame()
+        }
+        _ => false,
+    }
+}
+
+/// Contents of the slots at the start of each block.
+pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
+    let cfg = Cfg::new(function);
+    let mut outputs: HashMap<Block, Slots> = HashMap::new();
+    let mut inputs: HashMap<Block, Slots> = HashMap::new();
+    loop {
+        let mut settled = true;
+        for &block in cfg.rpo() {
+            let mut slots: Option<Slots> = (block == function.entry()).then(|| at_entry(function));
+            for predecessor in cfg.predecessors(block) {
+                let Some(output) = outputs.get(predecessor) else { continue };
+                match &mut slots {
+                    None => slots = Some(output.clone()),
+                    Some(slots) => slots.retain(|slot, content| output.get(slot) == Some(content)),
+                }
+            }
+            let mut slots = slots.unwrap_or_default();
+            inputs.insert(block, slots.clone());
+            for &inst in &function.blocks[block].insts {
+                let data = &function.insts[inst];
+                step(function, &data.op, data.result, &mut slots);
+            }
+            if outputs.get(&block) != Some(&slots) {
+                outputs.insert(block, slots);
+                settled = false;
+            }
+        }
+        if settled {
+            return inputs;
+        }
+    }
+}
+
+/// At the start of a function all slots but those of the arguments are unbound.
+fn at_entry(function: &Function) -> Slots {
+    let count = function.states.values().find(|state| state.caller.is_none()).map_or(0, |state| state.locals.len());
+    let by_loop = function.blocks[function.entry()]
+        .insts
+        .iter()
+        .any(|inst| matches!(function.insts[*inst].op, Op::LoadLocal { .. } | Op::LoadStack { .. }));
+    if by_loop { Slots::new() } else { (0..count).map(|slot| (slot, None)).collect() }
+}
+
+fn step(function: &Function, op: &Op, result: Option<Value>, slots: &mut Slots) {
+    match (op, result) {
+        (Op::LoadArgument { slot } | Op::LoadLocal { slot }, Some(value)) => {
+            slots.insert(*slot as usize, Some(value));
+        }
+        _ if shows_frames(op) => {
+            let state = own_state(function, op.state().expect("an op that shows frames has a state"));
+            for (slot, content) in function.states[state].locals.iter().enumerate() {
+                slots.insert(slot, visible(function, *content));
+            }
+        }
+        _ => {}
+    }
+}
