@@ -66,12 +66,14 @@ pub struct Engine {
     strategy: Arc<dyn Strategy>,
     stats: Arc<Stats>,
     samples: u64,
+    /// What exits of all units taught, by code and offset: a callee inlined into several units is learned about once.
+    sites: HashMap<(usize, u32), Vec<ExitFact>>,
 }
 
 impl Engine {
     /// An engine without units.
     pub fn new(policy: Policy, strategy: Arc<dyn Strategy>, stats: Arc<Stats>) -> Self {
-        Engine { units: Vec::new(), free: Vec::new(), by_code: HashMap::new(), policy, strategy, stats, samples: 0 }
+        Engine { units: Vec::new(), free: Vec::new(), by_code: HashMap::new(), policy, strategy, stats, samples: 0, sites: HashMap::new() }
     }
 
     /// The thresholds.
@@ -271,6 +273,10 @@ impl Engine {
             Reaction::Keep => {}
             Reaction::Recompile => {
                 self.stats.add(Counter::Recompilations, 1);
+                let facts: Vec<ExitFact> = facts.into_iter().collect();
+                for fact in &facts {
+                    self.learn(fact);
+                }
                 if let Some(entry) = self.entry(id) {
                     entry.unit.learn(facts);
                 }
@@ -285,9 +291,30 @@ impl Engine {
         reaction
     }
 
+    fn learn(&mut self, fact: &ExitFact) {
+        let known = self.sites.entry((fact.code, fact.offset)).or_default();
+        match known.iter_mut().find(|known| known.reason == fact.reason) {
+            Some(known) => {
+                known.count += fact.count;
+                for class in &fact.classes {
+                    if !known.classes.contains(class) {
+                        known.classes.push(*class);
+                    }
+                }
+            }
+            None => known.push(fact.clone()),
+        }
+    }
+
+    /// What exits of all units taught; codes by address.
+    pub fn exit_profile(&self) -> Vec<ExitFact> {
+        self.sites.values().flatten().cloned().collect()
+    }
+
     /// A code object died: its units are gone, but those that had code stay in the statistics.
     pub fn forget_code(&mut self, code: u64) -> Vec<UnitId> {
         let ids = self.by_code.remove(&code).unwrap_or_default();
+        self.sites.retain(|(known, _), _| *known as u64 != code);
         for id in &ids {
             let Some(entry) = self.entry(*id) else {
                 continue;

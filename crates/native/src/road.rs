@@ -274,7 +274,10 @@ fn is_left_out() -> bool {
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
 pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
     let known =
-        session::with_enabled(|session| session.engine.get(unit).map(|unit| (unit.key.clone(), unit.exits.clone())));
+        session::with_enabled(|session| {
+            let profile = session.engine.exit_profile();
+            session.engine.get(unit).map(|unit| (unit.key.clone(), profile))
+        });
     let Some(Some((key, exits))) = known else { return };
     if is_left_out() {
         session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::LeftOut)));
