@@ -24,7 +24,22 @@ impl Translator<'_> {
         self.rely_on_invariants();
         let state = self.before();
         self.emit(Op::GuardClass { value: object, class, state });
+        self.know_class(object, class);
         object
+    }
+
+    /// Notes that a guard established an object's class.
+    pub(crate) fn know_class(&mut self, object: Value, class: ObjectId) {
+        let root = self.function.root(object);
+        if !self.state.classes.contains(&(root, class)) {
+            self.state.classes.push((root, class));
+        }
+    }
+
+    /// The class of an object, if a guard established it.
+    pub(crate) fn known_class(&self, object: Value) -> Option<ObjectId> {
+        let root = self.function.root(object);
+        self.state.classes.iter().find(|(known, _)| *known == root).map(|(_, class)| *class)
     }
 
     pub(crate) fn load_attr(
@@ -165,18 +180,9 @@ impl Translator<'_> {
                         && let Some(first) = self.class_facts(class).map(|facts| facts.inline_values_offset + INLINE_VALUES_HEADER)
                         && u32::from(*offset) >= first
                     {
-                        let offset = u32::from(*offset);
                         let object = self.peek(1)?;
-                        let object = self.guard_class(object, class);
-                        let state = self.before();
-                        self.emit(Op::GuardInlineValues { value: object, class, state });
-                        self.emit(Op::GuardNoDict { value: object, state });
-                        let (object, value) = (self.pop()?, self.pop()?);
-                        let value = self.steal(value);
-                        let index = (offset - first) / 8;
-                        let old = self.emit_value(Op::StoreField { object, offset, index, value });
-                        self.release(old);
-                        self.release(object);
+                        self.guard_class(object, class);
+                        self.store_inline_value(class, u32::from(*offset))?;
                         return Ok(());
                     }
                 }
@@ -196,11 +202,32 @@ impl Translator<'_> {
                 _ => {}
             }
         }
+        self.store_attr_generic(name)
+    }
+
+    /// The store by the runtime, whatever the object is.
+    pub(crate) fn store_attr_generic(&mut self, name: ObjectId) -> Result<(), Bailout> {
         let (value, object) = (self.peek(2)?, self.peek(1)?);
         let name = self.constant(name);
         self.invoke(Helper::StoreAttr, &[object, name, value]);
         let (object, value) = (self.pop()?, self.pop()?);
         self.release(value);
+        self.release(object);
+        Ok(())
+    }
+
+    /// Stores into the inline values of an object whose class is guarded. Stack: value, object.
+    pub(crate) fn store_inline_value(&mut self, class: ObjectId, offset: u32) -> Result<(), Bailout> {
+        let object = self.peek(1)?;
+        let first = self.class_facts(class).expect("a guarded class has facts").inline_values_offset;
+        let index = (offset - first - INLINE_VALUES_HEADER) / 8;
+        let state = self.before();
+        self.emit(Op::GuardInlineValues { value: object, class, state });
+        self.emit(Op::GuardNoDict { value: object, state });
+        let (object, value) = (self.pop()?, self.pop()?);
+        let value = self.steal(value);
+        let old = self.emit_value(Op::StoreField { object, offset, index, value });
+        self.release(old);
         self.release(object);
         Ok(())
     }

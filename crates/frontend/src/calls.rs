@@ -19,6 +19,8 @@ pub(crate) enum Continuation {
 
 /// Deepest nesting of inlined calls.
 const MAX_DEPTH: usize = 6;
+/// No more inlining when a unit has grown to so many instructions.
+const MAX_TRANSLATED: usize = 1200;
 /// Largest callee that is inlined, in instructions.
 const MAX_CALLEE: usize = 120;
 
@@ -46,7 +48,8 @@ impl Translator<'_> {
             && code.flags.is_optimized
             && code.keyword_only_count == 0
             && facts.closure.is_empty()
-            && code.instructions.len() <= MAX_CALLEE
+            && code.instructions.len() <= (MAX_CALLEE >> self.forks)
+            && self.translated <= MAX_TRANSLATED
             && code.handlers.is_empty();
         let recursive = self.state.frames.iter().any(|frame| frame.code == index);
         // Cells need the frame's function; such callees are called.

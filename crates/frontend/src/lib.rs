@@ -50,7 +50,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { speculate: true, inline: true, peel: true, max_instructions: 12_000 }
+        Settings { speculate: true, inline: true, peel: true, max_instructions: 6_000 }
     }
 }
 

@@ -12,6 +12,8 @@ use coluber_ir::{BlockCall, Op};
 
 /// Most classes told apart at one access.
 const MAX_CLASSES: usize = 4;
+/// No more forks when a unit has grown to so many instructions.
+const MAX_TRANSLATED: usize = 1500;
 /// Longest distance between a method look-up and its call, in instructions.
 const MAX_DISTANCE: usize = 24;
 
@@ -32,6 +34,13 @@ impl Translator<'_> {
         let mut index = first;
         while index < end && self.block.is_some() {
             match self.fork_at(code_index, index, end) {
+                // Only one class is possible: an access like any other.
+                Some((classes, _)) if self.is_known(&classes) => {
+                    let code: &Code = &self.snapshot.codes[code_index];
+                    self.begin_path(&code.instructions[index], code_index);
+                    self.access_as(&code.instructions[index], classes[0].0, classes[0].1)?;
+                    index += 1;
+                }
                 Some((classes, behind)) => {
                     self.fork(code_index, index, behind, &classes)?;
                     index = behind;
@@ -49,15 +58,25 @@ impl Translator<'_> {
     fn fork_at(&self, code_index: usize, index: usize, end: usize) -> Option<(Vec<(ObjectId, Access)>, usize)> {
         let code: &Code = &self.snapshot.codes[code_index];
         let instruction = &code.instructions[index];
-        let Bytecode::LoadAttr { name, method } = instruction.op else { return None };
+        let (name, method, stores) = match instruction.op {
+            Bytecode::LoadAttr { name, method } => (name, method, false),
+            Bytecode::StoreAttr { name } => (name, false, true),
+            _ => return None,
+        };
         if !self.settings.speculate || !self.gave_up(instruction) {
+            return None;
+        }
+        let known = self.peek(1).ok().and_then(|object| self.known_class(object));
+        if known.is_none() && self.translated > MAX_TRANSLATED {
             return None;
         }
         let ObjectValue::Str(Some(text)) = &self.snapshot.objects.get(name).value else { return None };
         let classes: Vec<(ObjectId, Access)> = self
             .seen_classes(code_index, instruction)
             .into_iter()
+            .filter(|class| known.is_none_or(|known| known == *class))
             .filter_map(|class| Some((class, self.access(class, text, method)?)))
+            .filter(|(_, access)| !stores || matches!(access, Access::Field(_)))
             .collect();
         if classes.is_empty() || classes.len() > MAX_CLASSES {
             return None;
@@ -127,7 +146,6 @@ impl Translator<'_> {
     ) -> Result<(), Bailout> {
         let code: &Code = &self.snapshot.codes[code_index];
         let instruction = &code.instructions[index];
-        let Bytecode::LoadAttr { name, method } = instruction.op else { unreachable!("the caller looked") };
         self.source = (code_index as u32, instruction.offset);
         self.begin(self.resume_at(code, instruction.start), self.resume_at(code, instruction.next));
         self.rely_on_invariants();
@@ -143,7 +161,7 @@ impl Translator<'_> {
             let state = self.state.clone();
             self.block = Some(matches);
             self.begin_path(instruction, code_index);
-            self.load_as(class, access, method)?;
+            self.access_as(instruction, class, access)?;
             self.finish_path(code_index, index + 1, behind, &mut edges)?;
             self.block = Some(other);
             self.state = state;
@@ -151,7 +169,11 @@ impl Translator<'_> {
         let generic = self.block.expect("the last test leaves the generic path open");
         self.function.blocks[generic].cold = true;
         self.begin_path(instruction, code_index);
-        self.load_attr_generic(name, method)?;
+        match instruction.op {
+            Bytecode::LoadAttr { name, method } => self.load_attr_generic(name, method)?,
+            Bytecode::StoreAttr { name } => self.store_attr_generic(name)?,
+            _ => unreachable!("the caller looked"),
+        }
         self.finish_path(code_index, index + 1, behind, &mut edges)?;
         if edges.is_empty() {
             return Ok(());
@@ -159,6 +181,18 @@ impl Translator<'_> {
         let start = code.instructions.get(behind).map_or(instruction.next, |next| next.start);
         let resume = self.resume_at(code, start);
         self.merge(edges, resume)
+    }
+
+    fn access_as(&mut self, instruction: &Instruction, class: ObjectId, access: Access) -> Result<(), Bailout> {
+        match instruction.op {
+            Bytecode::LoadAttr { method, .. } => self.load_as(class, access, method),
+            _ => self.store_as(class, access),
+        }
+    }
+
+    fn is_known(&self, classes: &[(ObjectId, Access)]) -> bool {
+        let object = self.peek(1).ok();
+        classes.len() == 1 && object.and_then(|object| self.known_class(object)) == Some(classes[0].0)
     }
 
     fn begin_path(&mut self, instruction: &Instruction, code_index: usize) {
@@ -174,7 +208,9 @@ impl Translator<'_> {
         behind: usize,
         edges: &mut Vec<Edge>,
     ) -> Result<(), Bailout> {
+        self.forks += 1;
         self.translate_range(code_index, first, behind)?;
+        self.forks -= 1;
         if let Some(block) = self.block.take() {
             let state: State = self.state.clone();
             edges.push(Edge { block, state });
@@ -182,11 +218,22 @@ impl Translator<'_> {
         Ok(())
     }
 
+    /// The store for one class that has just been tested. Stack: value, object.
+    fn store_as(&mut self, class: ObjectId, access: Access) -> Result<(), Bailout> {
+        let Access::Field(offset) = access else { unreachable!("only fields are stored") };
+        let object = self.peek(1)?;
+        let state = self.before();
+        self.emit(Op::GuardClass { value: object, class, state });
+        self.know_class(object, class);
+        self.store_inline_value(class, offset)
+    }
+
     /// The access for one class that has just been tested.
     fn load_as(&mut self, class: ObjectId, access: Access, method: bool) -> Result<(), Bailout> {
         let object = self.peek(1)?;
         let state = self.before();
         self.emit(Op::GuardClass { value: object, class, state });
+        self.know_class(object, class);
         self.emit(Op::GuardInlineValues { value: object, class, state });
         let result = match access {
             Access::Field(offset) => self.emit_value(Op::LoadField { object, offset, state }),

@@ -86,7 +86,9 @@ pub(crate) struct Translator<'a> {
     pub runs: Vec<Run>,
     pub path: Vec<u32>,
     pub continuations: Vec<crate::calls::Continuation>,
-    translated: usize,
+    pub translated: usize,
+    /// How many polymorphic accesses the present path lies behind.
+    pub forks: usize,
     numeric: std::cell::RefCell<HashMap<usize, Rc<Vec<bool>>>>,
     /// Values replaced by others during the present instruction.
     replaced: HashMap<Value, Value>,
@@ -117,6 +119,7 @@ impl<'a> Translator<'a> {
             path: Vec::new(),
             continuations: Vec::new(),
             translated: 0,
+            forks: 0,
             numeric: std::cell::RefCell::default(),
             replaced: HashMap::new(),
             exposed: HashSet::new(),
@@ -350,6 +353,7 @@ impl<'a> Translator<'a> {
         }
         let mut merged = edges[0].state.clone();
         merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
+        merged.classes.retain(|fact| edges.iter().all(|edge| edge.state.classes.contains(fact)));
         let mut parameters = Vec::new();
         for frame in 0..merged.frames.len() {
             let locals = merged.frames[frame].locals.len();
@@ -685,6 +689,7 @@ impl<'a> Translator<'a> {
             set_part(&mut target, parameter, value);
         }
         target.unchecked = true;
+        target.classes.clear();
         self.block = Some(block);
         self.state = target.clone();
         let loop_state = self.frame_state(&target, resume);
@@ -911,6 +916,7 @@ impl<'a> Translator<'a> {
         let result = self.function.append(block, op, self.source);
         if effects.runs_python {
             self.state.unchecked = true;
+            self.state.classes.clear();
         }
         if effects.terminator {
             self.block = None;
