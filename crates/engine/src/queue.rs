@@ -116,27 +116,41 @@ impl Shared {
 pub struct Queue {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    background: Option<Spawn>,
+    is_synchronous: bool,
+    spawn: Spawn,
     notify: fn(),
 }
 
 impl Queue {
-    /// With `background`, compiles on a thread that it starts, and calls `notify` on that thread when there is a
-    /// result; else compiles at once.
-    pub fn new(background: Option<Spawn>, notify: fn()) -> Self {
-        Queue { shared: Arc::default(), thread: None, background, notify }
+    /// Compiles on threads that `spawn` starts, and calls `notify` on such a thread when there is a result. If it is to be
+    /// synchronous, [`Queue::submit`] waits for the result; the thread is there because the program's may have little
+    /// of its stack left.
+    pub fn new(is_synchronous: bool, spawn: Spawn, notify: fn()) -> Self {
+        Queue { shared: Arc::default(), thread: None, is_synchronous, spawn, notify }
     }
 
-    /// Whether compiling happens at once, inside [`Queue::submit`].
+    /// Whether compiling has happened when [`Queue::submit`] returns.
     pub fn is_synchronous(&self) -> bool {
-        self.background.is_none()
+        self.is_synchronous
     }
 
-    /// Adds a job. A thread that cannot be started is not an error: the job is done at once.
+    /// Adds a job. A thread that cannot be started is not an error: the job is done on this one.
     pub fn submit(&mut self, job: Job) {
-        if self.background.is_none() {
-            let finished = compile(&job);
-            self.shared.lock().finished.push(finished);
+        if self.is_synchronous {
+            let job = Arc::new(job);
+            let (there, shared) = (job.clone(), self.shared.clone());
+            let body = move || {
+                let finished = compile(&there);
+                shared.lock().finished.push(finished);
+            };
+            match (self.spawn)("coluber-compile", Box::new(body)) {
+                // The body catches panics.
+                Ok(thread) => drop(thread.join()),
+                Err(_) => {
+                    let finished = compile(&job);
+                    self.shared.lock().finished.push(finished);
+                }
+            }
             return;
         }
         self.shared.lock().jobs.push_back(job);
@@ -146,7 +160,9 @@ impl Queue {
 
     /// Starts the thread if there is work and no thread.
     pub fn ensure_running(&mut self) {
-        let Some(spawn) = self.background else { return };
+        if self.is_synchronous {
+            return;
+        }
         {
             let mut state = self.shared.lock();
             if state.is_running || state.jobs.is_empty() {
@@ -157,7 +173,7 @@ impl Queue {
         }
         self.join();
         let (shared, notify) = (self.shared.clone(), self.notify);
-        match spawn("coluber-compile", Box::new(move || work(&shared, notify))) {
+        match (self.spawn)("coluber-compile", Box::new(move || work(&shared, notify))) {
             Ok(thread) => self.thread = Some(thread),
             Err(_) => {
                 self.shared.lock().is_running = false;
@@ -330,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_a_bailout() {
-        let mut queue = Queue::new(None, || {});
+        let mut queue = Queue::new(true, spawn, || {});
         queue.submit(job(1));
         let finished = queue.take_finished();
         let Err(Bailout { reason: BailoutReason::Internal(message), .. }) = &finished[0].result else {
@@ -342,7 +358,7 @@ mod tests {
     #[test]
     fn compiles_in_the_background_stops_and_starts_again() {
         static NOTIFIED: AtomicU32 = AtomicU32::new(0);
-        let mut queue = Queue::new(Some(spawn), || {
+        let mut queue = Queue::new(false, spawn, || {
             NOTIFIED.fetch_add(1, Ordering::SeqCst);
         });
         for round in 1..=2 {
@@ -357,7 +373,7 @@ mod tests {
 
     #[test]
     fn does_jobs_at_once_when_no_thread_can_be_had() {
-        let mut queue = Queue::new(Some(|_, _| Err(std::io::Error::other("refused"))), || {});
+        let mut queue = Queue::new(false, |_, _| Err(std::io::Error::other("refused")), || {});
         queue.submit(job(1));
         assert_eq!(queue.take_finished().len(), 1);
     }

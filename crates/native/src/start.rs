@@ -68,7 +68,7 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let services = Arc::new(road::services(attached, &options));
     let without = road::open(attached, &options).map_err(Refusal::Off)?;
     let is_sampling = options.hot == Hot::Sample;
-    let queue = Queue::new(options.background.then_some(threads::spawn), sampler::post);
+    let queue = Queue::new(!options.background, threads::spawn, sampler::post);
     let session = Session {
         is_enabled: true,
         engine: Engine::new(Policy::new(&options), strategy, STATS.clone()),

@@ -16,10 +16,13 @@ use std::time::Duration;
 /// (20 us a bytecode instruction); if it is exceeded, the fork goes on with a thread, as CPython will say.
 pub const FORK_WAITS: Duration = Duration::from_secs(5);
 
+/// Stack of a thread: what the code generator needs for the largest units, several times over.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Starts a thread with all signals blocked.
 pub fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>> {
     let _blocked = BlockedSignals::new();
-    std::thread::Builder::new().name(name.into()).spawn(body)
+    std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(body)
 }
 
 /// All signals are blocked on this thread as long as it lives.
