@@ -303,6 +303,7 @@ impl<'a> Lowerer<'a> {
                 let object = self.value(*value);
                 self.load(types::F64, object, layout.float_value)
             }
+            Op::UnboxNumber { value, state } => self.unbox_number(*value, *state),
             Op::UnboxBool { value } => {
                 let object = self.value(*value);
                 let constant = self.iconst(self.target.true_object);

@@ -222,10 +222,44 @@ impl Lowerer<'_> {
         result
     }
 
+    /// The value of a float or of an int of one digit.
+    pub fn unbox_number(&mut self, value: Value, state: FrameStateId) -> clif::Value {
+        let object = self.value(value);
+        let (float, other, done) =
+            (self.builder.create_block(), self.builder.create_block(), self.builder.create_block());
+        let result = self.builder.append_block_param(done, types::F64);
+        let is_float = self.is_kind(object, Kind::Float);
+        self.builder.ins().brif(is_float, float, &[], other, &[]);
+        self.builder.switch_to_block(other);
+        let is_int = self.is_kind(object, Kind::Int);
+        self.exit_unless_object(is_int, value, state, "UnboxNumber");
+        let tag = self.load(types::I64, object, self.layout().long_tag);
+        let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
+        self.exit_unless(is_compact, state, "UnboxNumber");
+        let number = self.compact_value(object, tag);
+        let converted = self.builder.ins().fcvt_from_sint(types::F64, number);
+        self.builder.ins().jump(done, &[BlockArg::Value(converted)]);
+        self.builder.switch_to_block(float);
+        let loaded = self.load(types::F64, object, self.layout().float_value);
+        self.builder.ins().jump(done, &[BlockArg::Value(loaded)]);
+        self.builder.switch_to_block(done);
+        result
+    }
+
+    /// The value of an int of one digit with this tag.
+    fn compact_value(&mut self, object: clif::Value, tag: clif::Value) -> clif::Value {
+        let digit = self.load(types::I32, object, self.layout().long_digit);
+        let digit = self.builder.ins().uextend(types::I64, digit);
+        // The tag's low bits are 0 (positive), 1 (zero) or 2 (negative): the factor is 1, 0 or -1.
+        let sign = self.builder.ins().band_imm_s(tag, 3);
+        let one = self.iconst(1);
+        let factor = self.builder.ins().isub(one, sign);
+        self.builder.ins().imul(factor, digit)
+    }
+
     pub fn unbox_int(&mut self, value: Value, state: FrameStateId) -> clif::Value {
         let object = self.value(value);
-        let (tag_offset, digit_offset) = (self.layout().long_tag, self.layout().long_digit);
-        let tag = self.load(types::I64, object, tag_offset);
+        let tag = self.load(types::I64, object, self.layout().long_tag);
         let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
         let (compact, long, done) =
             (self.builder.create_block(), self.builder.create_block(), self.builder.create_block());
@@ -240,13 +274,7 @@ impl Lowerer<'_> {
         let wide = self.load(types::I64, out, 0);
         self.builder.ins().jump(done, &[BlockArg::Value(wide)]);
         self.builder.switch_to_block(compact);
-        let digit = self.load(types::I32, object, digit_offset);
-        let digit = self.builder.ins().uextend(types::I64, digit);
-        // The tag's low bits are 0 (positive), 1 (zero) or 2 (negative): the factor is 1, 0 or -1.
-        let sign = self.builder.ins().band_imm_s(tag, 3);
-        let one = self.iconst(1);
-        let factor = self.builder.ins().isub(one, sign);
-        let number = self.builder.ins().imul(factor, digit);
+        let number = self.compact_value(object, tag);
         self.builder.ins().jump(done, &[BlockArg::Value(number)]);
         self.builder.switch_to_block(done);
         result

@@ -4,9 +4,9 @@
 //! they were; otherwise the helper does it, exactly as the interpreter would.
 
 use crate::Bailout;
-use crate::translator::Translator;
+use crate::translator::{Edge, Translator};
 use coluber_bytecode::{BinaryKind, Comparison, Feedback, Instruction, Kind, Seen};
-use coluber_ir::{Helper, Op, Overflow, Type, Value};
+use coluber_ir::{BlockCall, Helper, Op, Overflow, Type, Value};
 
 /// The kinds an arithmetic operation is compiled for.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -73,12 +73,134 @@ impl Translator<'_> {
             self.release(right);
             return Ok(());
         }
+        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace, instruction)? {
+            return Ok(());
+        }
         let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
         let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
         let (right, left) = (self.pop()?, self.pop()?);
         self.push(result);
         self.release(left);
         self.release(right);
+        Ok(())
+    }
+
+    /// Whether guards at an instruction failed because ints and floats meet there.
+    fn mixes_numbers(&self, instruction: &Instruction) -> bool {
+        let code = self.state.top().code;
+        let is_number = |version: &u32| {
+            self.snapshot.class_by_version(*version).and_then(|class| self.constructed_kind(class)).is_some_and(|kind| {
+                matches!(kind, Kind::Int | Kind::Float)
+            })
+        };
+        let mut facts = self
+            .snapshot
+            .exits
+            .iter()
+            .filter(|fact| fact.code == code && fact.offset == instruction.start && fact.count >= 20)
+            .peekable();
+        self.settings.speculate
+            && facts.peek().is_some()
+            && facts.all(|fact| {
+                fact.reason == "GuardKind" && !fact.classes.is_empty() && fact.classes.iter().all(is_number)
+            })
+    }
+
+    /// An int or float as a float register.
+    fn as_number(&mut self, value: Value) -> Value {
+        match self.kind(value) {
+            Some(kind @ (Kind::Int | Kind::Float | Kind::Bool)) => self.as_float(value, kind),
+            _ => {
+                let value = self.object(value);
+                let state = self.before();
+                self.emit_value(Op::UnboxNumber { value, state })
+            }
+        }
+    }
+
+    /// Arithmetic where ints and floats meet. With one operand certainly a float the result is one. Else floats take a
+    /// path of their own and all others the helper.
+    fn binary_on_mixed_numbers(
+        &mut self,
+        kind: BinaryKind,
+        inplace: bool,
+        instruction: &Instruction,
+    ) -> Result<bool, Bailout> {
+        use BinaryKind as B;
+        if !matches!(kind, B::Add | B::Subtract | B::Multiply | B::TrueDivide) {
+            return Ok(false);
+        }
+        let (left, right) = (self.peek(2)?, self.peek(1)?);
+        let float = |this: &Self, value| this.kind(value) == Some(Kind::Float);
+        if float(self, left) || float(self, right) {
+            let left = self.as_number(left);
+            let right = self.as_number(right);
+            let result = self.float_operation(kind, left, right);
+            self.finish_binary(result)?;
+            return Ok(true);
+        }
+        let (left, right) = (self.object(left), self.object(right));
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        let slow = self.function.add_block();
+        let mut slow_edges = Vec::new();
+        for value in [left, right] {
+            if self.kind(value) == Some(Kind::Int) {
+                continue;
+            }
+            let condition = self.emit_value(Op::IsKind { value, kind: Kind::Float });
+            let fast = self.function.add_block();
+            self.emit(Op::Branch { condition, then: target(fast), otherwise: target(slow) });
+            slow_edges.push(());
+            self.block = Some(fast);
+        }
+        if slow_edges.is_empty() {
+            return Err(self.malformed("two ints mix"));
+        }
+        let state = self.state.clone();
+        let mut edges = Vec::new();
+        let raw = [left, right].map(|value| {
+            if self.kind(value) == Some(Kind::Int) {
+                self.as_float(value, Kind::Int)
+            } else {
+                let value = self.emit_value(Op::AssumeKind { value, kind: Kind::Float });
+                self.emit_value(Op::UnboxFloat { value })
+            }
+        });
+        let result = self.float_operation(kind, raw[0], raw[1]);
+        self.finish_binary(result)?;
+        edges.push(Edge {
+            block: self.block.take().expect("the path of floats is open"),
+            state: std::mem::replace(&mut self.state, state),
+        });
+        self.block = Some(slow);
+        let (before, after) = self.resumes();
+        self.begin(before, after);
+        let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
+        let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
+        self.finish_binary(result)?;
+        edges.push(Edge { block: self.block.take().expect("a helper's path is open"), state: self.state.clone() });
+        let _ = instruction;
+        self.merge(edges, after)?;
+        Ok(true)
+    }
+
+    fn float_operation(&mut self, kind: BinaryKind, left: Value, right: Value) -> Value {
+        match kind {
+            BinaryKind::Add => self.emit_value(Op::FloatAdd { left, right }),
+            BinaryKind::Subtract => self.emit_value(Op::FloatSubtract { left, right }),
+            BinaryKind::Multiply => self.emit_value(Op::FloatMultiply { left, right }),
+            _ => {
+                let state = self.before();
+                self.emit_value(Op::FloatDivide { left, right, state })
+            }
+        }
+    }
+
+    /// Replaces the two operands on the stack by the result.
+    fn finish_binary(&mut self, result: Value) -> Result<(), Bailout> {
+        let (right, left) = (self.pop()?, self.pop()?);
+        self.push(result);
+        self.release_all(&[left, right]);
         Ok(())
     }
 
@@ -173,6 +295,12 @@ impl Translator<'_> {
         };
         let result = match result {
             Some(result) => result,
+            None if self.mixes_numbers(instruction) => {
+                // Ints of one digit are exact as floats.
+                let left = self.as_number(left);
+                let right = self.as_number(right);
+                self.emit_value(Op::FloatCompare { comparison, left, right })
+            }
             None if self.is_str_equality(comparison, left, right, instruction) => {
                 let left = self.guard_kind(left, Kind::Str);
                 let right = self.guard_kind(right, Kind::Str);

@@ -815,6 +815,11 @@ impl<'a> Translator<'a> {
         self.replaced.clear();
     }
 
+    /// Where the present instruction starts over and where it goes on.
+    pub fn resumes(&self) -> (Resume, Resume) {
+        (self.before_resume, self.after_resume)
+    }
+
     /// Code units of the present instruction's opcode and of what is behind it.
     pub fn offsets(&self) -> (Offset, Offset) {
         let (Resume::At { offset, .. }, Resume::At { start, .. }) = (self.before_resume, self.after_resume) else {

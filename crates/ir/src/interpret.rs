@@ -411,6 +411,17 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let object = self.object(*value)?;
                 Some(Datum::Float(self.host.float_value(object)))
             }
+            Op::UnboxNumber { value, .. } => {
+                let object = self.object(*value)?;
+                match self.host.kind(object) {
+                    Some(crate::Kind::Float) => Some(Datum::Float(self.host.float_value(object))),
+                    Some(crate::Kind::Int) => match self.host.int_value(object) {
+                        Some(int) if int.unsigned_abs() < 1 << 30 => Some(Datum::Float(int as f64)),
+                        _ => return Err(Stop::Exit),
+                    },
+                    _ => return Err(Stop::Exit),
+                }
+            }
             Op::UnboxBool { value } => {
                 let object = self.object(*value)?;
                 Some(Datum::Bool(self.host.bool_value(object)))

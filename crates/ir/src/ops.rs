@@ -197,6 +197,9 @@ pub enum Op {
     /// The value of an exact float.
     #[op(takes(Exact(Float)), result = F64, pure)]
     UnboxFloat { value: Value },
+    /// The value of an exact float or of an exact int of one digit, as a float; exits for all others.
+    #[op(result = F64, exits)]
+    UnboxNumber { value: Value, state: FrameStateId },
     /// The truth of an exact bool.
     #[op(takes(Exact(Bool)), result = Bool, pure)]
     UnboxBool { value: Value },
