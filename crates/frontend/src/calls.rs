@@ -162,10 +162,10 @@ impl Translator<'_> {
         slots
     }
 
-    /// Releases what slots held, each object once.
+    /// Releases what slots held, each object once, in the order of `_PyFrame_ClearLocals`: the last one first.
     pub(crate) fn release_each(&mut self, slots: Vec<Slot>) {
         let mut values = Vec::new();
-        for slot in slots {
+        for slot in slots.into_iter().rev() {
             match slot {
                 Slot::Null | Slot::TaggedInt(_) => {}
                 Slot::Value(value) => values.push(value),

@@ -280,33 +280,30 @@ def case_weakref_callbacks():
 
 
 def case_refcounts():
+    """Seen from outside: which of its own references a function has meanwhile is the compiler's business."""
+
     def run(x):
         y = x
         z = [x, y]
-        first = sys.getrefcount(x)
         del y
-        second = sys.getrefcount(x)
         z = None
-        return first, second, sys.getrefcount(x)
+        return x
+
+    def stores(x, into):
+        into.append(x)
+        return [x for _ in into]
 
     seen = []
     for _ in range(5):
-        thing = object()
-        seen.append(run(thing))
+        thing, into = object(), []
+        result = run(thing)
         seen.append(sys.getrefcount(thing))
-    return seen
-
-
-def case_refcounts_in_loop():
-    def run(values):
-        seen = []
-        for value in values:
-            seen.append(sys.getrefcount(value))
-            other = value
-            seen.append(sys.getrefcount(value))
-        return seen
-
-    return [run([object(), object(), object()]) for _ in range(5)]
+        result = None
+        copies = stores(thing, into)
+        seen.append(sys.getrefcount(thing))
+        copies = into = None
+        seen.append(sys.getrefcount(thing))
+    return [count - seen[0] for count in seen]
 
 
 def descend(n):
