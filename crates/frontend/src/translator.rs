@@ -472,27 +472,21 @@ impl<'a> Translator<'a> {
                     .any(|slot| matches!(slot, Slot::Value(value) if !self.function.ty(*value).is_object()));
                 for candidate in candidates {
                     let next = match candidate {
-                        Slot::Value(value) if has_register => {
+                        Slot::Value(value) => {
                             roots.insert(Some(self.function.root(*value)));
-                            self.header_type(*value)
+                            if has_register { self.header_type(*value) } else { self.function.ty(*value) }
                         }
                         Slot::Null => {
                             roots.insert(None);
-                            Type::Nullable
-                        }
-                        Slot::Value(value) => {
-                            roots.insert(Some(self.function.root(*value)));
-                            self.function.ty(*value)
+                            continue;
                         }
                         _ => return Err(self.malformed("iterator joined with a value")),
                     };
-                    ty = Some(match ty {
-                        None => next,
-                        // NULL joins with anything without losing what it is.
-                        Some(Type::Nullable) if candidates[0] == Slot::Null => next.boxed().or_null(),
-                        Some(ty) if *candidate == Slot::Null => ty.boxed().or_null(),
-                        Some(ty) => ty.join(next),
-                    });
+                    ty = Some(ty.map_or(next, |ty| ty.join(next)));
+                }
+                // NULL joins with anything without losing what it is.
+                if roots.contains(&None) {
+                    ty = Some(ty.map_or(Type::Nullable, |ty| ty.boxed().or_null()));
                 }
                 if roots.len() == 1
                     && let Some(Some(root)) = roots.into_iter().next()
@@ -745,7 +739,12 @@ impl<'a> Translator<'a> {
                             let ty = self.header_type(value);
                             let joined = match parameter.ty {
                                 // Entered unbound: what comes back decides what else it can be.
-                                Type::Nullable if slot_is_null_at_entry(header, frame, slot) => ty.or_null(),
+                                Type::Nullable
+                                    if slot_is_null_at_entry(header, frame, slot)
+                                        && !self.assumptions.types.contains_key(&self.place(node, frame, slot)) =>
+                                {
+                                    ty.or_null()
+                                }
                                 other => other.join(ty),
                             };
                             if joined == parameter.ty {

@@ -4,7 +4,7 @@
 
 use crate::doors;
 use crate::exits::NO_TRACEBACK;
-use crate::ffi_extra::{close, steal};
+use crate::ffi_extra::steal;
 use crate::frames;
 use crate::unit::{DEOPT, NATIVE_MARK, UnitRecord, door_bits};
 use coluber_cpython::current::opcodes;
@@ -465,12 +465,7 @@ unsafe fn raise_at_jump(
         if with_traceback {
             frames::add_traceback();
         }
-        let base = frame.slot(unit.slot_count);
-        while frame.stackpointer() > base {
-            let top = frame.stackpointer().sub(1);
-            frame.set_stackpointer(top);
-            close(top.read());
-        }
+        frames::drop_operands(frame, 0);
         let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
         if unit.code.stack_size() < 2 {
             // No room for the offset: the wrong handler is the lesser evil than a write behind the frame.

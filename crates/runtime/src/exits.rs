@@ -133,6 +133,7 @@ unsafe fn leave_at(
                 raised = !frames::enter_handler(tstate, inner, raising_offset(plan.resume));
                 tstate.set_current_frame(frames[number + 1]);
                 if raised {
+                    frames::drop_operands(inner, 0);
                     frames::clear_and_pop(tstate, inner, words);
                 }
             }
@@ -157,7 +158,11 @@ unsafe fn leave_at(
             frames::add_traceback();
         }
         buffer.cast_mut().write(if is_reraise { NO_TRACEBACK } else { 0 });
-        if handled && frames::enter_handler(tstate, own, offset) { DEOPT } else { 0 }
+        if handled && frames::enter_handler(tstate, own, offset) {
+            return DEOPT;
+        }
+        frames::drop_operands(own, 0);
+        0
     }
 }
 

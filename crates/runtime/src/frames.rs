@@ -199,12 +199,7 @@ pub unsafe fn enter_handler(tstate: ThreadState, frame: Frame, offset: u32) -> b
     unsafe {
         let code = frame.code();
         let Some(handler) = find_handler(exception_table(code), offset) else { return false };
-        let floor = frame.slot(code.slot_count() as usize + handler.depth as usize);
-        while frame.stackpointer() > floor {
-            let top = frame.stackpointer().sub(1);
-            frame.set_stackpointer(top);
-            close(top.read());
-        }
+        drop_operands(frame, handler.depth as usize);
         if handler.push_offset {
             push(frame, StackRef::tagged_int(i64::from(offset)));
         }
@@ -212,6 +207,23 @@ pub unsafe fn enter_handler(tstate: ThreadState, frame: Frame, offset: u32) -> b
         push(frame, StackRef::owned(exception));
         frame.set_instr_ptr(code.units().add(handler.target as usize));
         true
+    }
+}
+
+/// Drops all but `depth` operands, the topmost first, as the interpreter does before it leaves a frame with an exception: one
+/// left there would be kept by the traceback, and it may be the exception itself. Runs Python code.
+///
+/// # Safety
+/// The frame is filled and owns its references.
+pub unsafe fn drop_operands(frame: Frame, depth: usize) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let floor = frame.slot(frame.code().slot_count() as usize + depth);
+        while frame.stackpointer() > floor {
+            let top = frame.stackpointer().sub(1);
+            frame.set_stackpointer(top);
+            close(top.read());
+        }
     }
 }
 
