@@ -15,6 +15,8 @@ impl Translator<'_> {
         let before = self.resume_at(code, instruction.start);
         let after = self.resume_at(code, instruction.next);
         self.begin(before, after);
+        // The interpreter executes what a superinstruction was split into as one.
+        self.is_inside_instruction = index > 0 && code.instructions[index - 1].start == instruction.start;
         if self.state.frames.len() == 1 && !self.may_raise_here(instruction.offset) && may_raise(&instruction.op) {
             let state = self.before();
             self.emit(Op::Exit { reason: ExitReason::Handler, state });
@@ -418,7 +420,8 @@ impl Translator<'_> {
             _ => return Ok(()),
         };
         let is_unknown = self.ty(new).is_object() && self.kind(new).is_none_or(|known| known == kind);
-        if self.settings.speculate && is_unknown && self.is_numeric_local(local) && !self.gave_up(instruction) {
+        let may_guard = self.settings.speculate && !self.is_inside_instruction && !self.gave_up(instruction);
+        if may_guard && is_unknown && self.is_numeric_local(local) {
             self.unbox(new, kind);
         }
         Ok(())

@@ -80,6 +80,8 @@ pub(crate) struct Translator<'a> {
     /// The state at the start of the present instruction.
     before: State,
     before_resume: Resume,
+    /// The present instruction is the second part of a superinstruction: no guard can go back to its start.
+    pub is_inside_instruction: bool,
     before_id: Option<FrameStateId>,
     after_resume: Resume,
     pub source: (u32, u32),
@@ -112,6 +114,7 @@ impl<'a> Translator<'a> {
             state: State::default(),
             before: State::default(),
             before_resume: nowhere,
+            is_inside_instruction: false,
             before_id: None,
             after_resume: nowhere,
             source: (0, 0),
@@ -808,6 +811,7 @@ impl<'a> Translator<'a> {
     /// Begins an instruction: `before` is what guards return to, `after` what its effects leave.
     pub fn begin(&mut self, before: Resume, after: Resume) {
         self.before = self.state.clone();
+        self.is_inside_instruction = false;
         self.before_resume = before;
         self.before_id = None;
         self.after_resume = after;
@@ -835,6 +839,7 @@ impl<'a> Translator<'a> {
 
     /// The frame state at the start of the present instruction.
     pub fn before(&mut self) -> FrameStateId {
+        debug_assert!(!self.is_inside_instruction, "a guard in the middle of an instruction");
         if let Some(id) = self.before_id {
             return id;
         }
