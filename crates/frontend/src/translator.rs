@@ -30,6 +30,8 @@ struct Header {
     state: State,
     /// (activation, slot) of each object or register parameter, in order.
     parameters: Vec<Parameter>,
+    /// (activation, slot) of what was unbound when the loop was entered.
+    unbound: HashSet<(usize, usize)>,
 }
 
 /// What a loop-header parameter stands for.
@@ -654,7 +656,7 @@ impl<'a> Translator<'a> {
                         if let Some(assumed) = assumed {
                             ty = match content {
                                 Slot::Null => assumed.boxed().or_null(),
-                                _ => assumed,
+                                _ => ty.join(assumed),
                             };
                         }
                         parameters.push(Parameter { frame, slot, part: Part::Value, ty });
@@ -678,6 +680,11 @@ impl<'a> Translator<'a> {
         for parameter in parameters.iter().filter(|parameter| parameter.part == Part::Value) {
             set_slot_of(&mut target, parameter.frame, parameter.slot, Slot::Null);
         }
+        let unbound = parameters
+            .iter()
+            .map(|parameter| (parameter.frame, parameter.slot))
+            .filter(|&(frame, slot)| slot_of(&self.state, frame, slot) == Some(Slot::Null))
+            .collect();
         let arguments = self.edge_arguments(&parameters, &target)?;
         let block = self.function.add_block();
         self.emit(Op::Jump { target: BlockCall { block, arguments } });
@@ -691,7 +698,7 @@ impl<'a> Translator<'a> {
         self.state = target.clone();
         let loop_state = self.frame_state(&target, resume);
         self.function.blocks[block].loop_state = Some(loop_state);
-        self.run_mut().headers[node] = Some(Header { block, state: target, parameters });
+        self.run_mut().headers[node] = Some(Header { block, state: target, parameters, unbound });
         Ok(())
     }
 
@@ -743,7 +750,7 @@ impl<'a> Translator<'a> {
                             let joined = match parameter.ty {
                                 // Entered unbound: what comes back decides what else it can be.
                                 Type::Nullable
-                                    if slot_is_null_at_entry(header, frame, slot)
+                                    if header.unbound.contains(&(frame, slot))
                                         && !self.assumptions.types.contains_key(&self.place(node, frame, slot)) =>
                                 {
                                     ty.or_null()
@@ -1239,13 +1246,6 @@ fn exposes_operands(op: &Op) -> bool {
         | Op::Dup { .. } => true,
         _ => false,
     }
-}
-
-fn slot_is_null_at_entry(header: &Header, frame: usize, slot: usize) -> bool {
-    header
-        .parameters
-        .iter()
-        .any(|parameter| parameter.frame == frame && parameter.slot == slot && parameter.ty == Type::Nullable)
 }
 
 fn slot_of(state: &State, frame: usize, slot: usize) -> Option<Slot> {
