@@ -658,8 +658,11 @@ impl<'a> Lowerer<'a> {
                 self.builder.set_cold_block(first);
                 self.builder.ins().brif(old, next, &[], first, &[]);
                 self.builder.switch_to_block(first);
+                // The value number `index` lies behind the header and the values in front of it.
+                let header = u64::from(*offset) - 8 * u64::from(*index) - u64::from(coluber_ir::INLINE_VALUES_HEADER);
+                let values = self.builder.ins().iadd_imm_s(object, header as i64);
                 let index = self.iconst(u64::from(*index));
-                self.call_preserving(self.target.record_first_store, &[object, index]);
+                self.call_preserving(self.target.record_first_store, &[values, index]);
                 self.builder.ins().jump(next, &[]);
                 self.builder.switch_to_block(next);
                 old

@@ -88,7 +88,8 @@ impl Lowerer<'_> {
             if !ty.dies_silently() {
                 self.clear_stale_slots(state);
             }
-            self.call_preserving(self.target.dealloc, &[object]);
+            let interpreter = self.interpreter;
+            self.call_preserving(self.target.dealloc, &[object, interpreter]);
             self.builder.ins().jump(next, &[]);
         }
         self.builder.switch_to_block(next);
@@ -105,7 +106,7 @@ impl Lowerer<'_> {
         self.builder.set_cold_block(full);
         self.builder.ins().brif(room, keep, &[], full, &[]);
         self.builder.switch_to_block(full);
-        self.call_preserving(self.target.dealloc, &[object]);
+        self.call_preserving(self.target.dealloc, &[object, interpreter]);
         self.builder.ins().jump(next, &[]);
         self.builder.switch_to_block(keep);
         let first = self.load(types::I64, interpreter, head);

@@ -9,7 +9,7 @@ pub struct Target {
     pub helpers: Vec<u64>,
     /// Address of `leave(tstate, frame, buffer, exit_id) -> u64`.
     pub leave: u64,
-    /// Address of `dealloc(object)`: called when a reference count reached zero. This and the other functions said to
+    /// Address of `dealloc(object, interpreter)`: called when a reference count reached zero. This and the other functions said to
     /// preserve registers have Cranelift's `PreserveAll` convention.
     pub dealloc: u64,
     /// Address of `box_int(i64, out)`, for when the inline path does not apply; preserves registers.
@@ -24,7 +24,7 @@ pub struct Target {
     pub float_power: u64,
     /// See `float_power`.
     pub power_exit_bits: u64,
-    /// Address of `record_first_store(object, index)`; preserves registers.
+    /// Address of `record_first_store(inline values, index)`; preserves registers.
     pub record_first_store: u64,
     /// Address of `finish_inlined_frame(tstate, frame)`: somebody made a frame object of an inlined call's
     /// frame; preserves registers.

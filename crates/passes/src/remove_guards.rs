@@ -18,7 +18,7 @@
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Memory;
-use coluber_ir::{Block, Function, Inst, ObjectId, Op, Value};
+use coluber_ir::{Block, Function, Inst, Kind, ObjectId, Op, Type, Value};
 use std::collections::{HashMap, HashSet};
 
 /// See the module.
@@ -34,6 +34,7 @@ enum Fact {
     Version(ObjectId, u32),
     FunctionCode(Value, ObjectId),
     Invariants,
+    Kind(Value, Kind),
 }
 
 /// Something read from memory.
@@ -41,6 +42,7 @@ enum Fact {
 enum Place {
     Field(Value, u32),
     Length(Value),
+    Item(Value, Value),
     Sequence(Value),
 }
 
@@ -112,6 +114,12 @@ impl Pass for RemoveGuards {
                     }
                     continue;
                 }
+                if let Some((value, ty)) = replaced_value(function, inst, &state)
+                    && function.values[value].ty != ty
+                {
+                    function.values[value].ty = ty;
+                    changed = true;
+                }
                 step(function, inst, &mut state);
                 kept.push(inst);
             }
@@ -148,6 +156,27 @@ fn pointer(function: &Function, value: Value) -> Value {
     value
 }
 
+/// The type of the value that a store takes out of its place, where the place was read before: a number that dies there
+/// needs no finalizer to be feared.
+fn replaced_value(function: &Function, inst: Inst, state: &Available) -> Option<(Value, Type)> {
+    let data = &function.insts[inst];
+    let place = match &data.op {
+        Op::ListSwap { list, index, .. } => Place::Item(pointer(function, *list), *index),
+        Op::StoreField { object, offset, .. } | Op::StoreSlot { object, offset, .. } => {
+            Place::Field(pointer(function, *object), *offset)
+        }
+        _ => return None,
+    };
+    let known = pointer(function, *state.loads.get(&place)?);
+    let kind = function.ty(known).kind().or_else(|| {
+        state.facts.iter().find_map(|fact| match fact {
+            Fact::Kind(value, kind) if *value == known => Some(*kind),
+            _ => None,
+        })
+    })?;
+    Some((data.result?, Type::Exact(kind)))
+}
+
 fn fact_of(function: &Function, op: &Op) -> Option<Fact> {
     Some(match op {
         Op::GuardClass { value, class, .. } => Fact::Class(pointer(function, *value), *class),
@@ -164,6 +193,7 @@ fn fact_of(function: &Function, op: &Op) -> Option<Fact> {
 fn place_of(function: &Function, op: &Op) -> Option<Place> {
     Some(match op {
         Op::LoadField { object, offset, .. } => Place::Field(pointer(function, *object), *offset),
+        Op::ListGet { list, index } => Place::Item(pointer(function, *list), *index),
         Op::ListLength { list } => Place::Length(pointer(function, *list)),
         Op::IteratorSequence { iterator } => Place::Sequence(pointer(function, *iterator)),
         _ => return None,
@@ -191,11 +221,20 @@ fn step(function: &Function, inst: Inst, state: &mut Available) {
             _ => state.loads.retain(|place, _| !matches!(place, Place::Field(..))),
         }
     }
-    if writes(Memory::Lists) && !matches!(data.op, Op::ListSwap { .. }) {
-        state.loads.retain(|place, _| !matches!(place, Place::Length(_)));
+    if writes(Memory::Lists) {
+        // An item that is replaced does not change the length.
+        let keeps_length = matches!(data.op, Op::ListSwap { .. });
+        state.loads.retain(|place, _| match place {
+            Place::Length(_) => keeps_length,
+            Place::Item(..) => false,
+            _ => true,
+        });
     }
     if writes(Memory::Iterators) {
         state.loads.retain(|place, _| !matches!(place, Place::Sequence(_)));
+    }
+    if let Op::GuardKind { value, kind, .. } = &data.op {
+        state.facts.insert(Fact::Kind(pointer(function, *value), *kind));
     }
     if let Some(fact) = fact_of(function, &data.op) {
         state.facts.insert(fact);

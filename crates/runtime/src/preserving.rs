@@ -7,6 +7,7 @@
 
 use crate::frames;
 use crate::helpers;
+use coluber_cpython::layout;
 use coluber_cpython::raw::{Frame, ThreadState};
 use pyo3_ffi::PyObject;
 
@@ -72,8 +73,70 @@ unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
 
 preserving!(
     /// `helpers::dealloc(object)`.
-    dealloc => helpers::dealloc
+    dealloc_any => helpers::dealloc
 );
+
+/// `dealloc(object, interpreter)`: a float goes onto the interpreter's free list at once, as `_PyFloat_ExactDealloc`
+/// (`Objects/floatobject.c`) does; everything else is [`dealloc_any`]'s. Values of unknown type that die in hot loops
+/// are floats more often than not, and saving sixteen vector registers costs more than freeing one.
+///
+/// # Safety
+/// Called by compiled code only, with an object without references and the interpreter state.
+#[unsafe(naked)]
+pub unsafe extern "C" fn dealloc() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "push rax",
+        "mov rax, qword ptr [rip + PyFloat_Type@GOTPCREL]",
+        "cmp [rdi + {ob_type}], rax",
+        "jne 2f",
+        "mov rax, [rsi + {size}]",
+        "cmp rax, {limit}",
+        "jge 2f",
+        "inc rax",
+        "mov [rsi + {size}], rax",
+        "mov rax, [rsi + {head}]",
+        "mov [rdi], rax",
+        "mov [rsi + {head}], rdi",
+        "pop rax",
+        "ret",
+        "2:",
+        "pop rax",
+        "jmp {any}",
+        ob_type = const layout::object::OB_TYPE,
+        size = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::SIZE,
+        head = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::HEAD,
+        limit = const layout::freelist::MAX_FLOATS,
+        any = sym dealloc_any,
+    )
+}
+
+/// `record_first_store(values, index)`: notes that an inline value was stored for the first time
+/// (`_PyDictValues_AddToInsertionOrder` of `pycore_dict.h`). The order array lies behind the values.
+///
+/// # Safety
+/// Called by compiled code only, with the address of valid inline values of which that one was unset.
+#[unsafe(naked)]
+pub unsafe extern "C" fn record_first_store() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "push rax",
+        "push rcx",
+        "movzx eax, byte ptr [rdi + {capacity}]",
+        "movzx ecx, byte ptr [rdi + {size}]",
+        "lea rax, [rdi + rax * 8 + {values}]",
+        "mov [rax + rcx], sil",
+        "inc ecx",
+        "mov byte ptr [rdi + {size}], cl",
+        "pop rcx",
+        "pop rax",
+        "ret",
+        capacity = const layout::dict_values::CAPACITY,
+        size = const layout::dict_values::SIZE,
+        values = const layout::dict_values::VALUES,
+    )
+}
+
 preserving!(
     /// `box_int(value, out)`.
     box_int => box_int_into
@@ -85,10 +148,6 @@ preserving!(
 preserving!(
     /// `unbox_int(object, out)`: the value, and behind it whether it fits.
     unbox_int => unbox_int_into
-);
-preserving!(
-    /// `record_first_store(object, index)`.
-    record_first_store => helpers::record_first_store
 );
 preserving!(
     /// `finish_inlined_frame(tstate, frame)`.

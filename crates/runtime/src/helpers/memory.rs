@@ -1,7 +1,7 @@
 //! Reference counts and inline values.
 
 use super::Object;
-use coluber_cpython::{ffi, layout, raw};
+use coluber_cpython::ffi;
 
 /// Called when a reference count reached zero.
 ///
@@ -28,21 +28,4 @@ pub unsafe extern "C" fn incref(object: Object) {
 pub unsafe extern "C" fn decref(object: Object) {
     // SAFETY: promised by the caller.
     unsafe { ffi::_Py_DecRef(object) };
-}
-
-/// Notes that inline value `index` of the object was stored for the first time: `_PyDictValues_AddToInsertionOrder` of
-/// `pycore_dict.h`. The order array lies behind the values.
-///
-/// # Safety
-/// An instance with valid inline values; the value was unset.
-pub unsafe extern "C" fn record_first_store(object: Object, index: i64) {
-    // SAFETY: the values start where the fixed part of the instance ends; the order array has room for each value.
-    unsafe {
-        let values = object.cast::<u8>().offset(raw::type_of(object).basic_size());
-        let capacity = usize::from(values.add(layout::dict_values::CAPACITY).read());
-        let size = values.add(layout::dict_values::SIZE);
-        let order = values.add(layout::dict_values::VALUES + 8 * capacity);
-        order.add(usize::from(size.read())).write(index as u8);
-        size.write(size.read() + 1);
-    }
 }
