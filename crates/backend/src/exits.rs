@@ -6,6 +6,7 @@ use crate::lower::Lowerer;
 use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitValue};
 use coluber_ir::{FrameStateId, Op, SlotValue, Type, Value};
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
+use std::sync::Arc;
 
 /// An exit whose block is filled at the end.
 pub(crate) struct PendingExit {
@@ -17,6 +18,13 @@ pub(crate) struct PendingExit {
 /// Values of one exit with the buffer words they go to. A value's word is that of the first slot that holds it, so
 /// states that differ in few slots agree in most of their words.
 pub(crate) type StateWords = Vec<(u32, Value)>;
+
+/// The frames of a state, innermost first, and the first word that its callees may use.
+#[derive(Clone)]
+pub(crate) struct Described {
+    frames: Arc<[Arc<ExitFrame>]>,
+    next_word: u32,
+}
 
 /// Collects the words of one state.
 struct Words {
@@ -112,29 +120,42 @@ impl Lowerer<'_> {
     }
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
-        let mut words = Words { values: Vec::new(), next: self.first_exit_word };
-        let mut frames = Vec::new();
-        // Outermost first: what the callers hold stays in its words while a callee runs.
-        for id in self.chain(state).into_iter().rev() {
-            let frame = self.function.states[id].clone();
-            let mut locals = Vec::with_capacity(frame.locals.len());
-            for slot in &frame.locals {
-                locals.push(self.exit_value(&mut words, *slot));
-                words.next += 1;
-            }
-            let mut stack = Vec::with_capacity(frame.stack.len());
-            for slot in &frame.stack {
-                stack.push(self.exit_value(&mut words, *slot));
-                words.next += WORDS_PER_STACK_SLOT;
-            }
-            frames.push(ExitFrame { code: frame.code, function: frame.function, resume: frame.resume, locals, stack });
+        let described = self.described_state(state);
+        let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "Handler" | "NotCompiled" | "NeverExecuted");
+        Exit { kind, reason, benign, guilty: None, frames: described.frames }
+    }
+
+    /// The frames of a state. Outermost first: what the callers hold stays in its words while a callee runs, so states
+    /// with the same caller agree in what they say of it.
+    fn described_state(&mut self, state: FrameStateId) -> Described {
+        if let Some(described) = self.described.get(&state) {
+            return described.clone();
         }
-        frames.reverse();
+        let frame = self.function.states[state].clone();
+        let caller = frame.caller.map(|caller| self.described_state(caller));
+        let mut words = match (frame.caller, &caller) {
+            (Some(id), Some(caller)) => Words { values: self.state_words[&id].clone(), next: caller.next_word },
+            _ => Words { values: Vec::new(), next: self.first_exit_word },
+        };
+        let mut locals = Vec::with_capacity(frame.locals.len());
+        for slot in &frame.locals {
+            locals.push(self.exit_value(&mut words, *slot));
+            words.next += 1;
+        }
+        let mut stack = Vec::with_capacity(frame.stack.len());
+        for slot in &frame.stack {
+            stack.push(self.exit_value(&mut words, *slot));
+            words.next += WORDS_PER_STACK_SLOT;
+        }
+        let own = ExitFrame { code: frame.code, function: frame.function, resume: frame.resume, locals, stack };
+        let callers = caller.iter().flat_map(|caller| caller.frames.iter().cloned());
+        let frames = std::iter::once(Arc::new(own)).chain(callers).collect();
         self.exits.buffer_words = self.exits.buffer_words.max(words.next);
+        let described = Described { frames, next_word: words.next };
         words.values.sort_unstable();
         self.state_words.insert(state, words.values);
-        let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "Handler" | "NotCompiled" | "NeverExecuted");
-        Exit { kind, reason, benign, guilty: None, frames }
+        self.described.insert(state, described.clone());
+        described
     }
 
     fn exit_value(&self, words: &mut Words, slot: SlotValue) -> ExitValue {

@@ -1,7 +1,7 @@
 //! One arm per op.
 
 use crate::compile::Options;
-use crate::exits::{PendingExit, StateWords};
+use crate::exits::{Described, PendingExit, StateWords};
 use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
 use coluber_ir::exit_table::{ExitKind, ExitTable};
@@ -37,6 +37,8 @@ pub(crate) struct Lowerer<'a> {
     pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), clif::Block>,
     pub pending_exits: Vec<PendingExit>,
     pub state_words: HashMap<FrameStateId, StateWords>,
+    /// Frames of the states described so far.
+    pub described: HashMap<FrameStateId, Described>,
     pub first_exit_word: u32,
     pub output_word: u32,
     pub inlined_word: u32,
@@ -91,6 +93,7 @@ impl<'a> Lowerer<'a> {
             exit_blocks: HashMap::new(),
             pending_exits: Vec::new(),
             state_words: HashMap::new(),
+            described: HashMap::new(),
             first_exit_word,
             output_word,
             inlined_word,

@@ -9,6 +9,7 @@
 
 use crate::Resume;
 use coluber_bytecode::ObjectId;
+use std::sync::Arc;
 
 /// Why an exit is taken, which decides what the runtime does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -97,8 +98,9 @@ pub struct Exit {
     pub benign: bool,
     /// Word of the buffer with the guilty object, for the profile.
     pub guilty: Option<u32>,
-    /// The frames, innermost first; the last one is the unit's own.
-    pub frames: Vec<ExitFrame>,
+    /// The frames, innermost first; the last one is the unit's own. Exits of one state share the list, and states with
+    /// the same caller share the caller's frames: there is an exit for nearly every instruction.
+    pub frames: Arc<[Arc<ExitFrame>]>,
 }
 
 /// All exits of a unit.

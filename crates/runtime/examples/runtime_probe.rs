@@ -170,16 +170,16 @@ pub unsafe extern "C" fn probe_open(
             own_values = own_values.max(values.len());
             let code = CodeRef(objects[codes[frame_code].0 as usize].cast());
             let stack = values.split_off(code.slot_count() as usize);
-            exit_frames.push(ExitFrame {
+            exit_frames.push(std::sync::Arc::new(ExitFrame {
                 code: frame_code,
                 function: frame_function,
                 resume: resume(&text(PyTuple_GetItem(row, 1)), number(row, 2), number(row, 3)),
                 locals: values,
                 stack,
-            });
+            }));
         }
         let kind = if name.ends_with("raise") { ExitKind::Raise } else { ExitKind::Guard };
-        let exit = Exit { kind, reason: "Probe", benign: false, guilty: Some(2), frames: exit_frames };
+        let exit = Exit { kind, reason: "Probe", benign: false, guilty: Some(2), frames: exit_frames.into() };
         let (globals, builtins) = (function.globals(), function.builtins());
         let parts = UnitParts { name, entry, globals, builtins, objects: &objects, codes: &codes };
         let unit = UnitRecord::new(py, parts).unwrap();
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn probe_open(
         };
         let mut arena = ARENA.lock().unwrap();
         let arena = arena.as_mut().unwrap();
-        (*unit).install(py, arena, &compiled).unwrap();
+        (*unit).install(py, arena, compiled).unwrap();
         let functions: Vec<_> = (0..PyList_Size(functions)).map(|index| PyList_GetItem(functions, index)).collect();
         let _ = (LAST.swap(unit as usize, Ordering::Relaxed), own_values);
         if let Err(message) = doors::open_door(py, arena, &*unit, &functions) {

@@ -10,7 +10,7 @@
 use crate::frames;
 use crate::helpers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
-use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, UnitRecord, door_bits};
+use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, UnitExit, UnitRecord, door_bits};
 use coluber_cpython::layout;
 use coluber_cpython::raw::{self, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_ir::Resume;
@@ -50,23 +50,22 @@ pub unsafe extern "C" fn leave(tstate: ThreadState, frame: Frame, buffer: *mut u
     // SAFETY: the door wrote the record's address; the table does not change while the unit is entered.
     unsafe {
         let (unit, by_loop) = unit_of_buffer(buffer);
-        let exits = unit.exits.as_ptr().cast_const();
-        let exit: &PlannedExit = &(&*exits)[exit_id as usize];
-        unit.exit_counts.borrow_mut()[exit_id as usize] += 1;
-        if let Some(word) = exit.guilty {
-            record_guilty_type(unit, exit_id as usize, buffer.add(word as usize).read() as *mut PyObject);
+        let exit = &unit.exits()[exit_id as usize];
+        unit.count_exit(exit);
+        let plan = exit.plan();
+        if let Some(word) = plan.guilty {
+            record_guilty_type(exit, buffer.add(word as usize).read() as *mut PyObject);
         }
-        leave_at(tstate, frame, buffer, unit, exit, by_loop)
+        leave_at(tstate, frame, buffer, unit, plan, by_loop)
     }
 }
 
-unsafe fn record_guilty_type(unit: &UnitRecord, exit_id: usize, object: *mut PyObject) {
+unsafe fn record_guilty_type(exit: &UnitExit, object: *mut PyObject) {
     if object.is_null() {
         return;
     }
     let class = raw::type_of(object);
-    let mut guilty = unit.guilty.borrow_mut();
-    let types = &mut guilty[exit_id].0;
+    let mut types = exit.guilty.borrow_mut();
     if let Some(known) = types.iter_mut().find(|known| known.address == class.0 as usize) {
         known.count += 1;
     } else if types.len() < GUILTY_TYPES {

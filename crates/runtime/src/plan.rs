@@ -1,5 +1,5 @@
 //! Exit tables in the form that [`crate::exits`] executes: who takes a reference and what is boxed once is decided when
-//! the unit is installed, not each time it is left.
+//! an exit is taken for the first time.
 //!
 //! Also here: looking up a handler in CPython's exception table. Nothing here touches the interpreter.
 
@@ -179,16 +179,14 @@ pub fn find_handler(table: &[u8], offset: u32) -> Option<Handler> {
 mod tests {
     use super::*;
     use coluber_ir::exit_table::ExitFrame;
+    use std::sync::Arc;
 
     fn exit(frames: Vec<(Vec<ExitValue>, Vec<ExitValue>)>) -> Exit {
-        let frames = frames.into_iter().map(|(locals, stack)| ExitFrame {
-            code: 0,
-            function: None,
-            resume: Resume::At { start: 0, offset: 0 },
-            locals,
-            stack,
+        let frames = frames.into_iter().map(|(locals, stack)| {
+            let resume = Resume::At { start: 0, offset: 0 };
+            Arc::new(ExitFrame { code: 0, function: None, resume, locals, stack })
         });
-        Exit { kind: ExitKind::Guard, reason: "Test", benign: false, guilty: None, frames: frames.collect() }
+        Exit { kind: ExitKind::Guard, reason: "Test", benign: false, guilty: None, frames: frames.collect::<Vec<_>>().into() }
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::invariants;
 use crate::unit::{self, UnitRecord};
 use coluber_cpython::Attached;
 
+/// Units that were left often since somebody last looked.
+static NOISY: UnderGil<Vec<*const UnitRecord>> = UnderGil::new(Vec::new());
 /// Units with a broken invariant that nobody has looked after yet.
 static BROKEN: UnderGil<Vec<*const UnitRecord>> = UnderGil::new(Vec::new());
 /// Units without doors, waiting for those inside.
@@ -21,6 +23,18 @@ pub(crate) fn note(py: Attached, unit: *const UnitRecord) {
     if !broken.contains(&unit) {
         broken.push(unit);
     }
+}
+
+/// Notes a unit that was left often.
+#[cold]
+pub(crate) fn note_noisy(unit: *const UnitRecord) {
+    // SAFETY: compiled code is left on an attached thread.
+    NOISY.borrow(unsafe { Attached::assume() }).push(unit);
+}
+
+/// Units that were left as often as [`UnitRecord::look_after`] said, since the last call.
+pub fn take_noisy(py: Attached) -> Vec<*const UnitRecord> {
+    std::mem::take(&mut *NOISY.borrow(py))
 }
 
 /// Units whose invariants broke since the last call: to be retired, and perhaps compiled anew.
@@ -38,6 +52,7 @@ pub unsafe fn retire(py: Attached, unit: *mut UnitRecord) {
     record.invalidate();
     doors::close_door(py, record);
     invariants::forget(py, unit);
+    NOISY.borrow(py).retain(|noisy| *noisy != unit.cast_const());
     BROKEN.borrow(py).retain(|broken| *broken != unit.cast_const());
     RETIRED.borrow(py).push(unit);
 }

@@ -12,8 +12,9 @@ use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
 use coluber_ir::Resume;
+use coluber_ir::exit_table::Exit;
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The machine code of a unit; see `ARCHITECTURE.md`.
@@ -47,9 +48,25 @@ pub struct UnitCode {
     pub slot_count: usize,
 }
 
-/// Types seen by the guard of one exit, at most [`GUILTY_TYPES`].
-#[derive(Default)]
-pub struct GuiltyTypes(pub Vec<GuiltyType>);
+/// An exit of an installed unit.
+pub struct UnitExit {
+    exit: Exit,
+    /// What leaving does, decided when it is first left by: most exits never are.
+    plan: OnceCell<Box<PlannedExit>>,
+    /// How often it was taken.
+    pub count: Cell<u64>,
+    /// Types that made its guard fail, at most [`GUILTY_TYPES`].
+    pub guilty: RefCell<Vec<GuiltyType>>,
+}
+
+impl UnitExit {
+    /// What leaving here does.
+    #[inline]
+    pub fn plan(&self) -> &PlannedExit {
+        self.plan.get_or_init(|| Box::new(plan_exit(&self.exit)))
+    }
+}
+
 /// How many types are told apart.
 pub const GUILTY_TYPES: usize = 4;
 
@@ -126,12 +143,12 @@ pub struct UnitRecord {
     pub weak_functions: Vec<*mut PyObject>,
     /// The objects that references are held to.
     references: Vec<*mut PyObject>,
-    /// Exits by id.
-    pub exits: RefCell<Vec<PlannedExit>>,
-    /// How often each exit was taken.
-    pub exit_counts: RefCell<Vec<u64>>,
-    /// Types that made guards fail.
-    pub guilty: RefCell<Vec<GuiltyTypes>>,
+    /// Exits by id, once installed.
+    pub exits: OnceCell<Box<[UnitExit]>>,
+    /// Exits that speak against the code, and how many more of them until somebody has to look at the unit.
+    pub exits_against: Cell<u64>,
+    /// See [`UnitRecord::look_after`].
+    look_at: Cell<u64>,
     /// Its machine code.
     pub place: Cell<Option<Place>>,
     /// Its door's stub.
@@ -210,9 +227,9 @@ impl UnitRecord {
                 objects: parts.objects.to_vec(),
                 references,
                 weak_functions,
-                exits: RefCell::default(),
-                exit_counts: RefCell::default(),
-                guilty: RefCell::default(),
+                exits: OnceCell::new(),
+                exits_against: Cell::new(0),
+                look_at: Cell::new(u64::MAX),
                 place: Cell::new(None),
                 stub: Cell::new(None),
             };
@@ -230,11 +247,10 @@ impl UnitRecord {
     }
 
     /// Puts machine code into memory. Doors are opened afterwards.
-    pub fn install(&self, _py: Attached, arena: &mut Arena, code: &CompiledCode) -> Result<(), String> {
-        let exits: Vec<_> = code.exits.exits.iter().map(plan_exit).collect();
+    pub fn install(&self, _py: Attached, arena: &mut Arena, code: CompiledCode) -> Result<(), String> {
         let total =
             self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
-        let inlined = exits.iter().map(|exit| {
+        let inlined = code.exits.exits.iter().map(|exit| {
             let inlined = exit.frames.len().saturating_sub(1);
             exit.frames[..inlined].iter().map(|frame| self.codes[frame.code].frame_words).sum::<usize>()
         });
@@ -245,9 +261,14 @@ impl UnitRecord {
         let place = arena.allocate(&code.bytes, &self.name)?;
         self.total_words.set(total);
         self.reserved_words.set(reserved);
-        *self.exit_counts.borrow_mut() = vec![0; exits.len()];
-        *self.guilty.borrow_mut() = exits.iter().map(|_| GuiltyTypes::default()).collect();
-        *self.exits.borrow_mut() = exits;
+        let exits = code.exits.exits.into_iter().map(|exit| UnitExit {
+            exit,
+            plan: OnceCell::new(),
+            count: Cell::new(0),
+            guilty: RefCell::default(),
+        });
+        let exits = self.exits.set(exits.collect());
+        debug_assert!(exits.is_ok(), "installed once");
         self.place.set(Some(place));
         // SAFETY: the place holds a function of that type, made for this record.
         let entry = unsafe { std::mem::transmute::<*mut u8, EntryFunction>(place.address.as_ptr()) };
@@ -265,18 +286,36 @@ impl UnitRecord {
         self.invalid.store(1, Ordering::Relaxed);
     }
 
+    /// Exits by id; none before it is installed.
+    #[inline]
+    pub fn exits(&self) -> &[UnitExit] {
+        self.exits.get().map_or(&[], |exits| exits)
+    }
+
+    /// Counts an exit. Every so many exits that speak against the code somebody is asked to look at the unit.
+    #[inline]
+    pub fn count_exit(&self, exit: &UnitExit) {
+        exit.count.set(exit.count.get() + 1);
+        if !exit.exit.benign {
+            let against = self.exits_against.get() + 1;
+            self.exits_against.set(against);
+            if against >= self.look_at.get() {
+                self.look_at.set(u64::MAX);
+                crate::retire::note_noisy(self);
+            }
+        }
+    }
+
+    /// Asks for the unit to be noted (see [`crate::retire::take_noisy`]) after so many more exits.
+    pub fn look_after(&self, exits: u64) {
+        self.look_at.set(self.exits_against.get().saturating_add(exits.max(1)));
+    }
+
     /// What its exits say to the next compilation.
     pub fn exit_facts(&self) -> Vec<ExitFact> {
-        let exits = self.exits.borrow();
-        let counts = self.exit_counts.borrow();
-        let guilty = self.guilty.borrow();
-        let taken = exits
-            .iter()
-            .zip(counts.iter())
-            .zip(guilty.iter())
-            .filter(|((exit, count), _)| **count > 0 && !exit.benign);
-        let facts = taken.map(|((exit, count), GuiltyTypes(guilty))| {
-            let frame = &exit.frames[0];
+        let taken = self.exits().iter().filter(|exit| exit.count.get() > 0 && !exit.exit.benign);
+        let facts = taken.map(|taken| {
+            let frame = &taken.exit.frames[0];
             let offset = match frame.resume {
                 Resume::At { start, .. } => start,
                 Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
@@ -284,9 +323,9 @@ impl UnitRecord {
             ExitFact {
                 code: self.codes[frame.code].code.0 as usize,
                 offset,
-                reason: exit.reason.into(),
-                count: *count,
-                classes: guilty.iter().map(|known| known.version).collect(),
+                reason: taken.exit.reason.into(),
+                count: taken.count.get(),
+                classes: taken.guilty.borrow().iter().map(|known| known.version).collect(),
             }
         });
         facts.collect()
@@ -294,10 +333,7 @@ impl UnitRecord {
 
     /// How often it was left, and how often of these for something that speaks against the code.
     pub fn exit_totals(&self) -> (u64, u64) {
-        let exits = self.exits.borrow();
-        let counts = self.exit_counts.borrow();
-        let against = exits.iter().zip(counts.iter()).filter(|(exit, _)| !exit.benign).map(|(_, count)| count).sum();
-        (counts.iter().sum(), against)
+        (self.exits().iter().map(|exit| exit.count.get()).sum(), self.exits_against.get())
     }
 
     /// Frees the record, its code and its references.
