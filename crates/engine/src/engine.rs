@@ -255,7 +255,7 @@ impl Engine {
         false
     }
 
-    /// A guard of the installed version failed often. `Recompile`: take a snapshot (with the unit's exits) and submit
+    /// Guards of the installed version failed often. `Recompile`: take a snapshot (with the unit's exits) and submit
     /// it; `Retire`: close the doors.
     pub fn exited(&mut self, id: UnitId, event: &ExitEvent<'_>, facts: impl IntoIterator<Item = ExitFact>) -> Reaction {
         let Some(unit) = self.get(id) else {
@@ -265,22 +265,32 @@ impl Engine {
             return Reaction::Keep;
         }
         let name = unit.name.clone();
+        let next_is_last = self.policy.is_last(event.version + 1);
         let reaction = self
             .strategy
             .on_exit(event)
-            .unwrap_or_else(|| self.policy.on_exit(event.version, event.count, event.entries, event.exits));
+            .unwrap_or_else(|| self.policy.on_exit(event.version, event.entries, event.exits));
         match reaction {
             Reaction::Keep => {}
             Reaction::Recompile => {
                 self.stats.add(Counter::Recompilations, 1);
-                let facts: Vec<ExitFact> = facts.into_iter().collect();
+                let mut facts: Vec<ExitFact> = facts.into_iter().collect();
+                if next_is_last {
+                    // However rare, what failed is not tried again.
+                    for fact in &mut facts {
+                        fact.count = fact.count.max(self.policy.exits_to_recompile);
+                    }
+                }
                 for fact in &facts {
                     self.learn(fact);
                 }
                 if let Some(entry) = self.entry(id) {
                     entry.unit.learn(facts);
                 }
-                LOG.line(Topic::Exit, || format!("{name}: {} failed {} times: again", event.reason, event.count));
+                LOG.line(Topic::Exit, || {
+                    let (exits, entries, count) = (event.exits, event.entries, event.count);
+                    format!("{name}: {exits} exits in {entries} entries, {} {count} times: again", event.reason)
+                });
             }
             Reaction::Retire => {
                 self.stats.add(Counter::Retired, 1);

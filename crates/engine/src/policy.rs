@@ -30,10 +30,14 @@ pub struct Policy {
     pub event_heat: u32,
     /// After so many samples heat that was not renewed counts half.
     pub heat_half_life_samples: u64,
-    /// At so many exits through one guard the next version is wanted; doubled with each version.
+    /// At so many exits the next version is wanted; five times as many with each version.
     pub exits_to_recompile: u64,
-    /// Most versions of one unit.
+    /// Fewer exits than this in a thousand entries are no reason for another version.
+    pub min_exits_permille: u64,
+    /// Most versions of one unit. The last one believes nothing that ever failed.
     pub max_versions: u32,
+    /// Exits of the last version after which it is judged.
+    pub exits_to_judge: u64,
     /// A unit without versions left that exits in more than this many of a thousand entries does not pay.
     pub max_exits_permille: u64,
     /// Invalidations in a row after which a unit is refused.
@@ -53,8 +57,10 @@ impl Policy {
             event_heat: 1,
             heat_half_life_samples: 2_000,
             exits_to_recompile: 200,
-            max_versions: 5,
-            max_exits_permille: 500,
+            min_exits_permille: 10,
+            max_versions: 4,
+            exits_to_judge: 2_000,
+            max_exits_permille: 200,
             max_invalidations: 8,
             max_instructions: 20_000,
         };
@@ -77,24 +83,31 @@ impl Policy {
         if halvings >= 32 { 0 } else { heat >> halvings }
     }
 
-    /// How often one guard may fail before `version` (the first is 1) is replaced.
+    /// After how many exits `version` (the first is 1) is looked at.
     pub fn exit_limit(&self, version: u32) -> u64 {
-        self.exits_to_recompile << (version.max(1) - 1).min(16)
+        if self.is_last(version) {
+            return self.exits_to_judge;
+        }
+        self.exits_to_recompile.saturating_mul(5_u64.saturating_pow(version.max(1) - 1))
     }
 
-    /// What follows when `version` left through one guard for the `count`th time, after `entries` entries and
-    /// `exits` exits (benign ones not counted) of the version.
-    pub fn on_exit(&self, version: u32, count: u64, entries: u64, exits: u64) -> Reaction {
-        if count < self.exit_limit(version) {
-            return Reaction::Keep;
+    /// Whether no version follows this one.
+    pub fn is_last(&self, version: u32) -> bool {
+        version >= self.max_versions
+    }
+
+    /// What follows when `version` was left `exits` times (benign exits not counted) in `entries` entries.
+    pub fn on_exit(&self, version: u32, entries: u64, exits: u64) -> Reaction {
+        let exceeds = |permille: u64| exits.saturating_mul(1000) > entries.saturating_mul(permille);
+        if exits < self.exit_limit(version) {
+            Reaction::Keep
+        } else if !self.is_last(version) && exceeds(self.min_exits_permille) {
+            Reaction::Recompile
+        } else if self.is_last(version) && exceeds(self.max_exits_permille) {
+            Reaction::Retire
+        } else {
+            Reaction::Keep
         }
-        if version < self.max_versions {
-            return Reaction::Recompile;
-        }
-        if exits.saturating_mul(1000) > entries.saturating_mul(self.max_exits_permille) {
-            return Reaction::Retire;
-        }
-        Reaction::Keep
     }
 }
 
@@ -164,12 +177,14 @@ mod tests {
     #[test]
     fn asks_for_a_new_version_later_each_time_and_gives_up() {
         let policy = policy();
-        assert_eq!(policy.on_exit(1, 199, 1_000, 199), Reaction::Keep);
-        assert_eq!(policy.on_exit(1, 200, 1_000, 200), Reaction::Recompile);
-        assert_eq!(policy.on_exit(2, 200, 1_000, 200), Reaction::Keep);
+        assert_eq!(policy.on_exit(1, 1_000, 199), Reaction::Keep);
+        assert_eq!(policy.on_exit(1, 1_000, 200), Reaction::Recompile);
+        assert_eq!(policy.on_exit(1, 100_000, 200), Reaction::Keep);
+        assert_eq!(policy.on_exit(2, 1_000, 200), Reaction::Keep);
+        assert_eq!(policy.on_exit(2, 1_000, 1_000), Reaction::Recompile);
         let last = policy.exit_limit(policy.max_versions);
-        assert_eq!(policy.on_exit(policy.max_versions, last, last, last), Reaction::Retire);
-        assert_eq!(policy.on_exit(policy.max_versions, last, last * 100, last), Reaction::Keep);
+        assert_eq!(policy.on_exit(policy.max_versions, last, last), Reaction::Retire);
+        assert_eq!(policy.on_exit(policy.max_versions, last * 100, last), Reaction::Keep);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// How long the thread waits for a job before it ends.
 pub const IDLE_BEFORE_EXIT: Duration = Duration::from_millis(500);
+/// How long it waits before it gives the memory of the last compilations back.
+const IDLE_BEFORE_TRIM: Duration = Duration::from_millis(20);
 
 /// Starts a thread. The caller decides how (it blocks all signals in it).
 pub type Spawn = fn(&str, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
@@ -118,15 +120,23 @@ pub struct Queue {
     thread: Option<JoinHandle<()>>,
     is_synchronous: bool,
     spawn: Spawn,
-    notify: fn(),
+    calls: Calls,
+}
+
+/// What the thread calls.
+#[derive(Clone, Copy)]
+pub struct Calls {
+    /// There is a result.
+    pub notify: fn(),
+    /// There has been nothing to do for a moment: the memory of the compilations can be given back.
+    pub trim: fn(),
 }
 
 impl Queue {
-    /// Compiles on threads that `spawn` starts, and calls `notify` on such a thread when there is a result. If it is to be
-    /// synchronous, [`Queue::submit`] waits for the result; the thread is there because the program's may have little
-    /// of its stack left.
-    pub fn new(is_synchronous: bool, spawn: Spawn, notify: fn()) -> Self {
-        Queue { shared: Arc::default(), thread: None, is_synchronous, spawn, notify }
+    /// Compiles on threads that `spawn` starts and that make the calls. If it is to be synchronous, [`Queue::submit`]
+    /// waits for the result; the thread is there because the program's may have little of its stack left.
+    pub fn new(is_synchronous: bool, spawn: Spawn, calls: Calls) -> Self {
+        Queue { shared: Arc::default(), thread: None, is_synchronous, spawn, calls }
     }
 
     /// Whether compiling has happened when [`Queue::submit`] returns.
@@ -172,8 +182,8 @@ impl Queue {
             state.must_stop = false;
         }
         self.join();
-        let (shared, notify) = (self.shared.clone(), self.notify);
-        match (self.spawn)("coluber-compile", Box::new(move || work(&shared, notify))) {
+        let (shared, calls) = (self.shared.clone(), self.calls);
+        match (self.spawn)("coluber-compile", Box::new(move || work(&shared, calls))) {
             Ok(thread) => self.thread = Some(thread),
             Err(_) => {
                 self.shared.lock().is_running = false;
@@ -238,18 +248,26 @@ impl Queue {
     }
 }
 
-fn work(shared: &Shared, notify: fn()) {
+fn work(shared: &Shared, calls: Calls) {
+    let mut is_trimmed = true;
     let mut state = shared.lock();
     loop {
         if state.must_stop {
             break;
         }
         let Some(job) = state.jobs.pop_front() else {
+            let patience = if is_trimmed { IDLE_BEFORE_EXIT } else { IDLE_BEFORE_TRIM };
             let (next, timeout) =
-                shared.changed.wait_timeout(state, IDLE_BEFORE_EXIT).unwrap_or_else(PoisonError::into_inner);
+                shared.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && state.jobs.is_empty() {
-                break;
+                if is_trimmed {
+                    break;
+                }
+                is_trimmed = true;
+                drop(state);
+                (calls.trim)();
+                state = shared.lock();
             }
             continue;
         };
@@ -259,7 +277,8 @@ fn work(shared: &Shared, notify: fn()) {
         state = shared.lock();
         state.finished.push(finished);
         drop(state);
-        notify();
+        (calls.notify)();
+        is_trimmed = false;
         state = shared.lock();
     }
     state.is_running = false;
@@ -271,6 +290,8 @@ mod tests {
     use super::*;
     use crate::strategy::{Decision, UnitView};
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    const NO_CALLS: Calls = Calls { notify: || {}, trim: || {} };
 
     struct Panics;
     impl Strategy for Panics {
@@ -346,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_a_bailout() {
-        let mut queue = Queue::new(true, spawn, || {});
+        let mut queue = Queue::new(true, spawn, NO_CALLS);
         queue.submit(job(1));
         let finished = queue.take_finished();
         let Err(Bailout { reason: BailoutReason::Internal(message), .. }) = &finished[0].result else {
@@ -358,9 +379,10 @@ mod tests {
     #[test]
     fn compiles_in_the_background_stops_and_starts_again() {
         static NOTIFIED: AtomicU32 = AtomicU32::new(0);
-        let mut queue = Queue::new(false, spawn, || {
+        let notify = || {
             NOTIFIED.fetch_add(1, Ordering::SeqCst);
-        });
+        };
+        let mut queue = Queue::new(false, spawn, Calls { notify, trim: || {} });
         for round in 1..=2 {
             queue.submit(job(round));
             while NOTIFIED.load(Ordering::SeqCst) < round {
@@ -373,7 +395,8 @@ mod tests {
 
     #[test]
     fn does_jobs_at_once_when_no_thread_can_be_had() {
-        let mut queue = Queue::new(false, |_, _| Err(std::io::Error::other("refused")), || {});
+        let refuse: Spawn = |_, _| Err(std::io::Error::other("refused"));
+        let mut queue = Queue::new(false, refuse, NO_CALLS);
         queue.submit(job(1));
         assert_eq!(queue.take_finished().len(), 1);
     }

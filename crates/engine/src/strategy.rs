@@ -86,12 +86,12 @@ pub struct Artifact {
     pub bytecodes: u64,
 }
 
-/// A guard that failed often.
+/// A version whose guards failed often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitEvent<'a> {
-    /// Name of the exit reason.
+    /// Name of the reason of the exit that was taken most often.
     pub reason: &'a str,
-    /// How often this guard failed in this version.
+    /// How often that one was taken in this version.
     pub count: u64,
     /// The version, the first is 1.
     pub version: u32,

@@ -29,13 +29,11 @@ pub fn on_sample() {
         return;
     }
     STATS.add(Counter::Samples, 1);
-    let has_news = match current_frame(py) {
-        Some(frame) => {
-            road::look_at_exits(py, frame);
-            attribute(py, frame)
-        }
-        None => false,
-    };
+    let mut has_news = road::look_at_noisy(py);
+    if let Some(frame) = current_frame(py) {
+        has_news |= road::look_at_exits(py, frame);
+        has_news |= attribute(py, frame);
+    }
     let period = session::with_enabled(|session| {
         if has_news {
             session.period.on_news();
@@ -111,7 +109,8 @@ fn heat(py: Attached, frame: Frame, entry: UnitEntry, amount: u32, is_at_entry: 
     };
     let action = session::with_enabled(|session| session.engine.heat(&key, amount, || identity.unwrap_or_default()));
     if let Some(HeatAction::Compile(unit)) = action {
-        road::begin(py, unit, frame, is_at_entry);
+        // SAFETY: as above.
+        road::begin(py, unit, &unsafe { road::Origin::of_frame(frame, is_at_entry) });
     }
     action.unwrap_or(HeatAction::Nothing)
 }

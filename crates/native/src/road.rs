@@ -12,7 +12,7 @@ use coluber_cpython::ffi::{PyCode_AddWatcher, PyCode_ClearWatcher, code_event};
 use coluber_cpython::public_ffi::{self as ffi, PyObject};
 use coluber_cpython::raw::is_exactly;
 use coluber_cpython::snapshot::{Limits, Request, take_snapshot};
-use coluber_cpython::{Attached, Frame, FunctionRef, hooks};
+use coluber_cpython::{Attached, CodeRef, Frame, FunctionRef, hooks};
 use coluber_engine::engine::InstalledFacts;
 use coluber_engine::log::{LOG, Topic};
 use coluber_engine::policy::Reaction;
@@ -160,37 +160,71 @@ unsafe fn function_of(frame: Frame) -> Option<FunctionRef> {
     }
 }
 
-/// Takes a snapshot of the unit that `frame` runs. `is_at_entry`: the frame stands where the unit would be entered.
+/// What a unit is about to be compiled from. All pointers are alive while the interpreter is not run.
+pub struct Origin {
+    code: CodeRef,
+    function: Option<FunctionRef>,
+    globals: *mut PyObject,
+    builtins: *mut PyObject,
+    /// A frame that stands where the unit would be entered.
+    frame: Option<Frame>,
+}
+
+impl Origin {
+    /// From the innermost frame. `is_at_entry`: the frame stands where the unit would be entered.
+    ///
+    /// # Safety
+    /// A valid frame with a code object, and the thread attached.
+    pub unsafe fn of_frame(frame: Frame, is_at_entry: bool) -> Origin {
+        // SAFETY: promised by the caller.
+        unsafe {
+            Origin {
+                code: frame.code(),
+                function: function_of(frame),
+                globals: frame.globals(),
+                builtins: frame.builtins(),
+                frame: is_at_entry.then_some(frame),
+            }
+        }
+    }
+
+    /// From a function unit in use.
+    fn of_record(py: Attached, unit: &UnitRecord) -> Option<Origin> {
+        let function = doors::any_function(py, unit)?;
+        let function = Some(FunctionRef(function.cast()));
+        Some(Origin { code: unit.code, function, globals: unit.globals, builtins: unit.builtins, frame: None })
+    }
+}
+
+/// Takes a snapshot of a unit. A loop's needs a frame.
 fn snapshot(
     py: Attached,
     key: &UnitKey,
     exits: Vec<coluber_bytecode::ExitFact>,
-    frame: Frame,
-    is_at_entry: bool,
+    origin: &Origin,
 ) -> Result<(CompileInput, Ticket), Bailout> {
     let failed = |message: String| Bailout::new(BailoutReason::Snapshot(message));
-    // SAFETY: the frame is the innermost one of this attached thread and has a code object; the pool holds what the
-    // snapshot names.
+    let Origin { code, function, globals, builtins, frame } = *origin;
+    // SAFETY: what the origin names is alive; the pool holds what the snapshot names.
     unsafe {
-        let code = frame.code();
         if code.active_tools(1 << hooks::TOOL_ID) != 0 {
             return Err(Bailout::new(BailoutReason::OtherTool));
         }
-        let entry = match key.entry {
-            UnitEntry::Function => Entry::Function,
-            UnitEntry::Loop(header) => {
+        let entry = match (key.entry, frame) {
+            (UnitEntry::Function, _) => Entry::Function,
+            (UnitEntry::Loop(header), Some(frame)) => {
                 let base = frame.slot(code.slot_count() as usize);
                 Entry::Loop { header, depth: frame.stackpointer().offset_from(base) as u32 }
             }
+            (UnitEntry::Loop(_), None) => return Err(failed("no frame at the loop".into())),
         };
-        let function = function_of(frame);
         let request = Request {
             code,
             function,
-            globals: frame.globals(),
-            builtins: frame.builtins(),
+            globals,
+            builtins,
             entry: entry.clone(),
-            frame: is_at_entry.then_some(frame),
+            frame,
             arguments: &[],
             exits,
             limits: Limits::default(),
@@ -204,8 +238,8 @@ fn snapshot(
         let parts = UnitParts {
             name: taken.snapshot.name.clone(),
             entry,
-            globals: frame.globals(),
-            builtins: frame.builtins(),
+            globals,
+            builtins,
             objects: &objects,
             codes: &codes,
         };
@@ -272,7 +306,7 @@ fn is_left_out() -> bool {
 }
 
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
-pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
+pub fn begin(py: Attached, unit: UnitId, origin: &Origin) {
     let known =
         session::with_enabled(|session| {
             let profile = session.engine.exit_profile();
@@ -284,7 +318,7 @@ pub fn begin(py: Attached, unit: UnitId, frame: Frame, is_at_entry: bool) {
         return;
     }
     let start = Instant::now();
-    let taken = snapshot(py, &key, exits, frame, is_at_entry);
+    let taken = snapshot(py, &key, exits, origin);
     STATS.add(Counter::SnapshotNs, start.elapsed().as_nanos() as u64);
     match taken {
         Ok((mut input, ticket)) => {
@@ -315,7 +349,7 @@ fn install(
     id: UnitId,
     version: u32,
     ticket: &mut Ticket,
-    artifact: &Artifact,
+    artifact: Artifact,
 ) -> Result<InstalledFacts, Bailout> {
     // SAFETY: the ticket owns the record.
     let unit = unsafe { &*ticket.record };
@@ -323,7 +357,9 @@ fn install(
         return Err(Bailout::new(BailoutReason::Invalidated));
     }
     let refused = |message: String| Bailout::new(BailoutReason::CodeMemory(message));
-    with_arena(py, |arena| unit.install(py, arena, &artifact.code)).map_err(refused)?;
+    let facts = InstalledFacts { code_bytes: artifact.code.bytes.len() as u64, bytecodes: artifact.bytecodes };
+    with_arena(py, |arena| unit.install(py, arena, artifact.code)).map_err(refused)?;
+    unit.look_after(session::with(|session| session.engine.policy().exit_limit(version)).unwrap_or(u64::MAX));
     let before = with(py, |ground| ground.installed.remove(&id));
     if let Some(before) = before {
         // SAFETY: installed records are alive.
@@ -341,7 +377,7 @@ fn install(
     with_arena(py, |arena| unsafe { doors::open_door(py, arena, unit, &ticket.functions) }).map_err(refused)?;
     let record = std::mem::replace(&mut ticket.record, std::ptr::null_mut());
     with(py, |ground| ground.installed.insert(id, Installed { record, version, benign_exits: 0 }));
-    Ok(InstalledFacts { code_bytes: artifact.code.bytes.len() as u64, bytecodes: artifact.bytecodes })
+    Ok(facts)
 }
 
 /// Puts into use what was compiled meanwhile.
@@ -353,7 +389,7 @@ pub fn install_finished(py: Attached) {
             continue;
         };
         let start = Instant::now();
-        let installed = result.and_then(|artifact| install(py, unit, version, &mut ticket, &artifact));
+        let installed = result.and_then(|artifact| install(py, unit, version, &mut ticket, artifact));
         STATS.add(Counter::InstallNs, start.elapsed().as_nanos() as u64);
         session::with_enabled(|session| match installed {
             Ok(facts) => session.engine.installed(unit, facts),
@@ -424,14 +460,15 @@ pub fn resume(py: Attached) {
 }
 
 /// Looks at the units of the code that `frame` runs: were they interrupted by the pending call that runs now, and do they
-/// leave too often?
-pub fn look_at_exits(py: Attached, frame: Frame) {
+/// leave too often? True if something was done about it.
+pub fn look_at_exits(py: Attached, frame: Frame) -> bool {
     // SAFETY: the frame is the innermost one of this attached thread and has a code object.
     let (code, key) = unsafe { (frame.code().0 as u64, identity::key(frame, UnitEntry::Function)) };
     let units = session::with_enabled(|session| {
         let units = session.engine.of_code(code);
         units.filter(|(_, unit)| unit.installed.is_some()).map(|(id, unit)| (id, unit.key.clone())).collect::<Vec<_>>()
     });
+    let mut has_news = false;
     for (id, unit_key) in units.unwrap_or_default() {
         // SAFETY: as above.
         let point = unsafe { point::at(frame) };
@@ -440,38 +477,87 @@ pub fn look_at_exits(py: Attached, frame: Frame) {
             (Point::BackEdge(header), UnitEntry::Loop(own)) => header == own,
             _ => false,
         };
-        let seen = with(py, |ground| {
+        let was_interrupted = with(py, |ground| {
             let installed = ground.installed.get_mut(&id)?;
             // SAFETY: installed records are alive.
-            let unit = unsafe { &*installed.record };
-            let (all, against) = unit.exit_totals();
+            let (all, against) = unsafe { &*installed.record }.exit_totals();
             let was_interrupted = all - against != installed.benign_exits;
             installed.benign_exits = all - against;
-            Some((was_interrupted, against, unit.entries.get(), unit.exit_facts(), installed.version))
+            Some(was_interrupted)
         });
-        let Some((was_interrupted, exits, entries, facts, version)) = seen else { continue };
-        STATS.add(Counter::SamplesInCompiledCode, u64::from(was_interrupted));
-        let Some(worst) = facts.iter().max_by_key(|fact| fact.count).cloned() else { continue };
-        let event = ExitEvent { reason: &worst.reason, count: worst.count, version, entries, exits };
-        let reaction = session::with_enabled(|session| {
-            let same_world = (unit_key.globals, unit_key.builtins) == (key.globals, key.builtins);
-            // A snapshot needs a frame of this unit, that of a loop one at its header.
-            let can_be_taken = same_world && (is_at_entry || unit_key.entry == UnitEntry::Function);
-            if !can_be_taken || session.in_flight.contains_key(&id) {
-                return Reaction::Keep;
-            }
-            session.engine.exited(id, &event, facts)
+        STATS.add(Counter::SamplesInCompiledCode, u64::from(was_interrupted == Some(true)));
+        let is_same_world = (unit_key.globals, unit_key.builtins) == (key.globals, key.builtins);
+        // SAFETY: as above.
+        let origin = is_same_world.then(|| unsafe { Origin::of_frame(frame, is_at_entry) });
+        // A snapshot of a loop needs a frame at its header.
+        let origin = origin.filter(|_| is_at_entry || unit_key.entry == UnitEntry::Function);
+        has_news |= judge(py, id, origin);
+    }
+    has_news
+}
+
+/// Looks at the units that were left often since the last time, whatever runs now. True if something was done about it.
+pub fn look_at_noisy(py: Attached) -> bool {
+    let mut has_news = false;
+    for record in retire::take_noisy(py) {
+        let found = with(py, |ground| {
+            let mut all = ground.installed.iter();
+            all.find(|(_, each)| each.record.cast_const() == record).map(|(id, each)| (*id, each.version))
         });
-        match reaction {
-            Some(Reaction::Recompile) => begin(py, id, frame, is_at_entry),
-            Some(Reaction::Retire) => {
-                if let Some(installed) = with(py, |ground| ground.installed.remove(&id)) {
-                    // SAFETY: it has just been taken out of the ground, which owned it.
-                    unsafe { retire::retire(py, installed.record) };
-                }
+        let Some((id, version)) = found else { continue };
+        // SAFETY: installed records are alive.
+        let unit = unsafe { &*record };
+        // When it is to be kept, it is looked at again after as many exits as it has had, and some.
+        let limit = session::with(|session| session.engine.policy().exit_limit(version)).unwrap_or(u64::MAX);
+        unit.look_after(unit.exits_against.get().max(limit));
+        let origin = match unit.entry {
+            Entry::Function => Origin::of_record(py, unit),
+            Entry::Loop { .. } => None,
+        };
+        has_news |= judge(py, id, origin);
+    }
+    has_news
+}
+
+/// Does what the engine says about the exits of a unit in use; without an origin it cannot be compiled now.
+fn judge(py: Attached, id: UnitId, origin: Option<Origin>) -> bool {
+    let seen = with(py, |ground| {
+        let installed = ground.installed.get(&id)?;
+        // SAFETY: installed records are alive.
+        let unit = unsafe { &*installed.record };
+        Some((unit.exits_against.get(), unit.entries.get(), installed.version))
+    });
+    let Some((exits, entries, version)) = seen else { return false };
+    let reaction = session::with_enabled(|session| {
+        let reaction = session.engine.policy().on_exit(version, entries, exits);
+        let is_possible = reaction != Reaction::Recompile || origin.is_some();
+        is_possible && reaction != Reaction::Keep && !session.in_flight.contains_key(&id)
+    });
+    if reaction != Some(true) {
+        return false;
+    }
+    let facts = with(py, |ground| {
+        // SAFETY: installed records are alive.
+        ground.installed.get(&id).map(|installed| unsafe { &*installed.record }.exit_facts())
+    });
+    let facts = facts.unwrap_or_default();
+    let Some(worst) = facts.iter().max_by_key(|fact| fact.count).cloned() else { return false };
+    let event = ExitEvent { reason: &worst.reason, count: worst.count, version, entries, exits };
+    match session::with_enabled(|session| session.engine.exited(id, &event, facts)) {
+        Some(Reaction::Recompile) => {
+            if let Some(origin) = origin {
+                begin(py, id, &origin);
             }
-            Some(Reaction::Keep) | None => {}
+            true
         }
+        Some(Reaction::Retire) => {
+            if let Some(installed) = with(py, |ground| ground.installed.remove(&id)) {
+                // SAFETY: it has just been taken out of the ground, which owned it.
+                unsafe { retire::retire(py, installed.record) };
+            }
+            true
+        }
+        Some(Reaction::Keep) | None => false,
     }
 }
 

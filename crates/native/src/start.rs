@@ -8,7 +8,7 @@ use coluber_cpython::public_ffi as ffi;
 use coluber_engine::log::LOG;
 use coluber_engine::options::{Hot, OptionError};
 use coluber_engine::policy::{Period, Policy};
-use coluber_engine::queue::Queue;
+use coluber_engine::queue::{Calls, Queue};
 use coluber_engine::{Engine, Options};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -68,7 +68,8 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let services = Arc::new(road::services(attached, &options));
     let without = road::open(attached, &options).map_err(Refusal::Off)?;
     let is_sampling = options.hot == Hot::Sample;
-    let queue = Queue::new(!options.background, threads::spawn, sampler::post);
+    let calls = Calls { notify: sampler::post, trim: threads::trim_memory };
+    let queue = Queue::new(!options.background, threads::spawn, calls);
     let session = Session {
         is_enabled: true,
         engine: Engine::new(Policy::new(&options), strategy, STATS.clone()),

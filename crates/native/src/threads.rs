@@ -25,6 +25,16 @@ pub fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> std::io::Result<Join
     std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(body)
 }
 
+/// Gives freed memory back to the system. A thread that compiles has a heap of its own, which else keeps what its
+/// largest compilation needed.
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: may be called from any thread at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// All signals are blocked on this thread as long as it lives.
 struct BlockedSignals(libc::sigset_t);
 

@@ -331,6 +331,15 @@ pub fn function_behind_door(py: Attached, version: u32) -> Option<*mut PyObject>
     with(py, |table| table.versions.get(&version).map(|function| *function as *mut PyObject))
 }
 
+/// A function that has the unit's stub, if there is one.
+pub fn any_function(py: Attached, unit: &UnitRecord) -> Option<*mut PyObject> {
+    let key: *const UnitRecord = unit;
+    with(py, |table| {
+        let mut functions = table.functions.iter();
+        functions.find(|(_, stubbed)| stubbed.unit == key).map(|(function, _)| *function as *mut PyObject)
+    })
+}
+
 /// All functions of a code object, found by looking at every object the collector knows. Costs milliseconds.
 pub fn find_functions(_py: Attached, code: CodeRef) -> Vec<*mut PyObject> {
     struct Search {

@@ -299,7 +299,7 @@ impl UnitRecord {
         if !exit.exit.benign {
             let against = self.exits_against.get() + 1;
             self.exits_against.set(against);
-            if against >= self.look_at.get() {
+            if against >= self.look_at.get() && !self.is_invalid() {
                 self.look_at.set(u64::MAX);
                 crate::retire::note_noisy(self);
             }
