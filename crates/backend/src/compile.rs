@@ -85,6 +85,7 @@ pub fn compile(
         exits: lowered.exits,
         extra_words: 0,
         output_word: lowered.output_word,
+        profile_sites: lowered.profile_sites,
         clif,
         sources,
     })

@@ -49,10 +49,12 @@ pub(crate) struct Lowerer<'a> {
     /// What the memory of the local slots of the unit's own frame holds, see `slots`.
     pub slot_memory: Slots,
     pub forced: u64,
+    profile_sites: Vec<(u32, u32)>,
 }
 
 /// What lowering produced besides the Cranelift function.
 pub(crate) struct Lowered {
+    pub profile_sites: Vec<(u32, u32)>,
     pub exits: ExitTable,
     pub output_word: u32,
 }
@@ -103,6 +105,7 @@ impl<'a> Lowerer<'a> {
             signatures: HashMap::new(),
             slot_memory: HashMap::new(),
             forced: 0,
+            profile_sites: Vec::new(),
         }
     }
 
@@ -156,7 +159,7 @@ impl<'a> Lowerer<'a> {
         self.finish_exits();
         self.builder.seal_all_blocks();
         self.builder.finalize(configuration);
-        Ok(Lowered { exits: self.exits, output_word: self.output_word })
+        Ok(Lowered { profile_sites: self.profile_sites, exits: self.exits, output_word: self.output_word })
     }
 
     // ---- small tools
@@ -709,6 +712,23 @@ impl<'a> Lowerer<'a> {
                 return Ok(None);
             }
 
+            Op::ProfileOperands { left, right, code, offset } => {
+                let site = self.profile_sites.len() as u32;
+                if site < self.addresses.profile_sites {
+                    self.profile_sites.push((*code, *offset));
+                    let record = self.iconst(self.addresses.profile + 16 * u64::from(site));
+                    for (place, value) in [(0, *left), (4, *right)] {
+                        let object = self.value(value);
+                        let class = self.load(types::I64, object, layout.ob_type);
+                        let version = self.load(types::I32, class, layout.type_version_tag);
+                        self.store(version, record, place);
+                    }
+                    let count = self.load(types::I64, record, 8);
+                    let count = self.builder.ins().iadd_imm_s(count, 1);
+                    self.store(count, record, 8);
+                }
+                return Ok(None);
+            }
             Op::Invoke { helper, arguments, state } => return Ok(self.invoke(*helper, arguments, *state)),
             Op::TakeOutput { index } => {
                 let offset = 8 * (self.output_word + index) as i32;

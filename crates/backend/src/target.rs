@@ -120,6 +120,10 @@ pub struct Addresses {
     pub objects: Vec<u64>,
     /// Address of the word that is not zero as soon as an invariant of the unit is broken.
     pub invalid_flag: u64,
+    /// Address of the unit's operand profile: for each site two version tags (32 bits) and a count (64 bits).
+    pub profile: u64,
+    /// How many sites it has room for.
+    pub profile_sites: u32,
     /// For each code of the snapshot: address of its first instruction, `co_framesize` in words.
     pub codes: Vec<(u64, u32)>,
 }
@@ -158,6 +162,8 @@ pub struct CompiledCode {
     pub output_word: u32,
     /// Cranelift's text of the code, when asked for.
     pub clif: Option<String>,
+    /// Sites of the operand profile: (code index, bytecode offset).
+    pub profile_sites: Vec<(u32, u32)>,
     /// Disassembly-friendly list of (code offset, code index, bytecode offset).
     pub sources: Vec<(u32, u32, u32)>,
 }

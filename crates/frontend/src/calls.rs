@@ -15,6 +15,10 @@ pub(crate) enum Continuation {
     Push,
     /// It must be None and is dropped: `__init__`, with the new instance already on the stack.
     DropNone,
+    /// It is pushed, and must certainly not be `NotImplemented`: a binary operator.
+    Operator,
+    /// It is dropped, and must certainly be None: `__setitem__`.
+    DropProvenNone,
 }
 
 /// Deepest nesting of inlined calls.
@@ -88,8 +92,8 @@ impl Translator<'_> {
         };
         let (offset, next) = self.offsets();
         let waiting = match continuation {
-            Continuation::Push => Resume::PushResult { offset, next },
-            Continuation::DropNone => Resume::DropResult { offset, next },
+            Continuation::Push | Continuation::Operator => Resume::PushResult { offset, next },
+            Continuation::DropNone | Continuation::DropProvenNone => Resume::DropResult { offset, next },
         };
         self.state.top_mut().waiting = Some(waiting);
         self.state.frames.push(Activation {
@@ -133,6 +137,15 @@ impl Translator<'_> {
                 self.emit(Op::GuardTrue { condition, state });
             }
         }
+        let is_none = self.kind(value) == Some(Kind::None);
+        let is_unfit = match continuation {
+            Continuation::Operator => !self.is_certainly_implemented(value),
+            Continuation::DropProvenNone => !is_none,
+            Continuation::Push | Continuation::DropNone => false,
+        };
+        if is_unfit {
+            self.refuse_operator();
+        }
         // The result has left the callee's stack but must survive the end of its locals.
         self.push(value);
         let slots = self.end_activation();
@@ -141,13 +154,21 @@ impl Translator<'_> {
         self.state.frames.pop();
         self.state.top_mut().waiting = None;
         match continuation {
-            Continuation::Push => self.push(value),
-            Continuation::DropNone => {}
+            Continuation::Push | Continuation::Operator => self.push(value),
+            Continuation::DropNone | Continuation::DropProvenNone => {}
         }
         let block = self.block.take().expect("a return is in an open block");
         let state = self.state.clone();
         self.run_mut().returns.push(Edge { block, state });
         Ok(())
+    }
+
+    /// Whether a value cannot be `NotImplemented`.
+    fn is_certainly_implemented(&self, value: Value) -> bool {
+        let root = self.function.root(value);
+        self.ty(value).boxed_kind().is_some()
+            || self.known_class(value).is_some()
+            || matches!(self.function.def_op(root), Some(Op::Invoke { helper: Helper::NewInstance, .. }))
     }
 
     /// Empties all slots of the executing activation but the topmost stack slot, its result.
@@ -246,6 +267,7 @@ impl Translator<'_> {
                 self.rely_on_invariants();
                 let class = self.constant(object);
                 let instance = self.invoke(Helper::NewInstance, &[class]).expect("an instance is a result");
+                self.know_class(instance, object);
                 // From here on the call cannot be repeated: the instance waits on the caller's stack.
                 let mut arguments = vec![instance];
                 arguments.extend(self.take_call_operands(count)?);

@@ -8,6 +8,7 @@
 //! * [`state`]: which SSA value stands in which slot;
 //! * [`translator`]: blocks, edges, joins, loop headers, frame states, references;
 //! * `locals`: locals whose object identity no instruction can observe;
+//! * `operators`: operators of user-defined classes;
 //! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
@@ -24,6 +25,7 @@ mod instructions;
 mod iteration;
 mod locals;
 mod numbers;
+mod operators;
 mod polymorphic;
 mod sequences;
 pub mod state;

@@ -76,6 +76,11 @@ impl Translator<'_> {
         if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace, instruction)? {
             return Ok(());
         }
+        if self.binary_by_method(kind, inplace, instruction)? {
+            return Ok(());
+        }
+        self.profile_operands(left, right, instruction);
+        let (left, right) = (self.peek(2)?, self.peek(1)?);
         let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
         let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
         let (right, left) = (self.pop()?, self.pop()?);
@@ -97,7 +102,12 @@ impl Translator<'_> {
             .snapshot
             .exits
             .iter()
-            .filter(|fact| fact.code == code && fact.offset == instruction.start && fact.count >= 20)
+            .filter(|fact| {
+                fact.code == code
+                    && fact.offset == instruction.start
+                    && fact.count >= 20
+                    && fact.reason != crate::operators::OPERANDS
+            })
             .peekable();
         self.settings.speculate
             && facts.peek().is_some()

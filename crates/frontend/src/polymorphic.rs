@@ -97,7 +97,10 @@ impl Translator<'_> {
             classes.extend(self.snapshot.class_by_version(version));
         }
         for fact in &self.snapshot.exits {
-            if fact.code == code_index && fact.offset == instruction.start {
+            if fact.code == code_index
+                && fact.offset == instruction.start
+                && fact.reason != crate::operators::OPERANDS
+            {
                 for version in &fact.classes {
                     if let Some(class) = self.snapshot.class_by_version(*version)
                         && !classes.contains(&class)

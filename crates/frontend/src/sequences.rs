@@ -61,7 +61,12 @@ impl Translator<'_> {
                 let dict = self.guard_kind(container, Kind::Dict);
                 self.invoke(Helper::DictGet, &[dict, key]).expect("a subscript has a result")
             }
-            _ => self.invoke(Helper::Subscript, &[container, key]).expect("a subscript has a result"),
+            _ if self.subscript_by_method(instruction)? => return Ok(()),
+            _ => {
+                self.profile_operands(container, key, instruction);
+                let (container, key) = (self.peek(2)?, self.peek(1)?);
+                self.invoke(Helper::Subscript, &[container, key]).expect("a subscript has a result")
+            }
         };
         let (key, container) = (self.pop()?, self.pop()?);
         self.push(result);
@@ -96,7 +101,10 @@ impl Translator<'_> {
                 let dict = self.guard_kind(container, Kind::Dict);
                 self.invoke(Helper::DictSet, &[dict, key, value]);
             }
+            _ if self.store_subscript_by_method(instruction)? => return Ok(()),
             _ => {
+                self.profile_operands(container, key, instruction);
+                let (value, container, key) = (self.peek(3)?, self.peek(2)?, self.peek(1)?);
                 self.invoke(Helper::StoreSubscript, &[container, key, value]);
             }
         }

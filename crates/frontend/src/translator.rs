@@ -16,6 +16,8 @@ type Place = (Vec<u32>, usize, usize, usize);
 #[derive(Default)]
 pub(crate) struct Assumptions {
     types: HashMap<Place, Type>,
+    /// Operators (inline path, code, offset) whose method turned out not to be fit for inlining.
+    refused_operators: HashSet<(Vec<u32>, usize, Offset)>,
 }
 
 /// An edge whose target has not been started: an open block and the state at its end.
@@ -620,6 +622,23 @@ impl<'a> Translator<'a> {
         }
     }
 
+    /// Whether an operator must not be inlined here.
+    pub fn is_refused_operator(&self, code: usize, offset: Offset) -> bool {
+        self.assumptions.refused_operators.contains(&(self.path.clone(), code, offset))
+    }
+
+    /// The operator that the executing callee was inlined for must not be: the unit is translated again.
+    pub fn refuse_operator(&mut self) {
+        let caller = &self.state.frames[self.state.frames.len() - 2];
+        let (code, waiting) = (caller.code, caller.waiting);
+        let (Some(Resume::PushResult { offset, .. }) | Some(Resume::DropResult { offset, .. })) = waiting else {
+            unreachable!("a caller waits")
+        };
+        let path = self.path[..self.path.len() - 2].to_vec();
+        self.assumptions.refused_operators.insert((path, code, offset));
+        self.retry = true;
+    }
+
     fn place(&self, node: usize, frame: usize, slot: usize) -> Place {
         (self.path.clone(), node, frame, slot)
     }
@@ -1213,7 +1232,12 @@ impl<'a> Translator<'a> {
         self.snapshot
             .exits
             .iter()
-            .any(|exit| exit.code == code && exit.offset == instruction.start && exit.count >= 20)
+            .any(|exit| {
+                exit.code == code
+                    && exit.offset == instruction.start
+                    && exit.count >= 20
+                    && exit.reason != crate::operators::OPERANDS
+            })
     }
 
     /// Whether an instruction may be compiled where it is: a loop unit must not raise where no handler applies while

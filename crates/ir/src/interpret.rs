@@ -656,6 +656,8 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 Some(or_null(self.host.iterator_sequence(iterator)))
             }
 
+            Op::ProfileOperands { .. } => None,
+
             // ---- calls
             Op::Invoke { helper, arguments, .. } => {
                 let mut data = Vec::with_capacity(arguments.len());

@@ -414,6 +414,10 @@ pub enum Op {
     #[op(reads(Iterators), exits)]
     GuardUnique { value: Value, state: FrameStateId },
 
+    /// Notes the classes of two operands (their version tags) and counts, for the next version of the unit.
+    #[op(reads(Shape), writes(Other))]
+    ProfileOperands { left: Value, right: Value, code: u32, offset: u32 },
+
     // ---- calls into the runtime
     /// Calls a runtime helper; signature, result and effects are the helper's.
     #[op(custom_takes, custom_effects, result = custom, refs = owned, custom_steals)]

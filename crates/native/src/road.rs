@@ -525,7 +525,9 @@ fn judge(py: Attached, id: UnitId, origin: Option<Origin>) -> bool {
         let installed = ground.installed.get(&id)?;
         // SAFETY: installed records are alive.
         let unit = unsafe { &*installed.record };
-        Some((unit.exits_against.get(), unit.entries.get(), installed.version))
+        // Operands whose classes were not known cost what an exit costs; a second version knows them.
+        let operands = if installed.version == 1 { unit.operands_noted() } else { 0 };
+        Some((unit.exits_against.get() + operands, unit.entries.get(), installed.version))
     });
     let Some((exits, entries, version)) = seen else { return false };
     let reaction = session::with_enabled(|session| {

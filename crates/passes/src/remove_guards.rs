@@ -18,7 +18,7 @@
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Memory;
-use coluber_ir::{Block, Function, Inst, Kind, ObjectId, Op, Type, Value};
+use coluber_ir::{Block, Function, Helper, Inst, Kind, ObjectId, Op, Type, Value};
 use std::collections::{HashMap, HashSet};
 
 /// See the module.
@@ -232,6 +232,12 @@ fn step(function: &Function, inst: Inst, state: &mut Available) {
     }
     if writes(Memory::Iterators) {
         state.loads.retain(|place, _| !matches!(place, Place::Sequence(_)));
+    }
+    if let Op::Invoke { helper: Helper::NewInstance, arguments, .. } = &data.op
+        && let (Some(instance), Type::Constant(class, _)) = (data.result, function.ty(arguments[0]))
+    {
+        // Nobody has touched the new instance yet.
+        state.facts.extend([Fact::Class(instance, class), Fact::InlineValues(instance), Fact::NoDict(instance)]);
     }
     if let Op::GuardKind { value, kind, .. } = &data.op {
         state.facts.insert(Fact::Kind(pointer(function, *value), *kind));

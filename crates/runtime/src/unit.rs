@@ -82,6 +82,22 @@ pub struct GuiltyType {
     pub count: u64,
 }
 
+/// Sites a unit's operand profile has room for.
+pub const PROFILE_SITES: usize = 64;
+
+/// Classes that compiled code met at one operator. Compiled code writes it.
+#[repr(C)]
+pub struct SiteProfile {
+    /// Version tags of the operands' classes, left and right, the last time.
+    versions: [Cell<u32>; 2],
+    /// How often.
+    count: Cell<u64>,
+}
+
+impl SiteProfile {
+    const EMPTY: SiteProfile = SiteProfile { versions: [Cell::new(0), Cell::new(0)], count: Cell::new(0) };
+}
+
 /// What a unit is made from.
 pub struct UnitParts<'a> {
     /// For people.
@@ -153,6 +169,10 @@ pub struct UnitRecord {
     pub place: Cell<Option<Place>>,
     /// Its door's stub.
     pub stub: Cell<Option<Place>>,
+    /// What compiled code notes of operands.
+    pub profile: Box<[SiteProfile; PROFILE_SITES]>,
+    /// Code index and bytecode offset of each site in use.
+    pub profile_sites: OnceCell<Vec<(u32, u32)>>,
 }
 
 /// The closures among the objects that were made from the unit's own code, and all objects but these and their cells.
@@ -232,6 +252,8 @@ impl UnitRecord {
                 look_at: Cell::new(u64::MAX),
                 place: Cell::new(None),
                 stub: Cell::new(None),
+                profile: Box::new([const { SiteProfile::EMPTY }; PROFILE_SITES]),
+                profile_sites: OnceCell::new(),
             };
             Ok(Box::into_raw(Box::new(record)))
         }
@@ -242,6 +264,8 @@ impl UnitRecord {
         Addresses {
             objects: self.objects.iter().map(|object| *object as u64).collect(),
             invalid_flag: (&raw const self.invalid) as u64,
+            profile: self.profile.as_ptr() as u64,
+            profile_sites: PROFILE_SITES as u32,
             codes: self.codes.iter().map(|code| (code.units as u64, code.frame_words as u32)).collect(),
         }
     }
@@ -259,6 +283,8 @@ impl UnitRecord {
             return Err(format!("needs {reserved} words of the data stack, at most {MAX_FRAME_WORDS} are possible"));
         }
         let place = arena.allocate(&code.bytes, &self.name)?;
+        let sites = self.profile_sites.set(code.profile_sites);
+        debug_assert!(sites.is_ok(), "installed once");
         self.total_words.set(total);
         self.reserved_words.set(reserved);
         let exits = code.exits.exits.into_iter().map(|exit| UnitExit {
@@ -328,7 +354,26 @@ impl UnitRecord {
                 classes: taken.guilty.borrow().iter().map(|known| known.version).collect(),
             }
         });
-        facts.collect()
+        facts.chain(self.operand_facts()).collect()
+    }
+
+    /// What it noted of operands.
+    fn operand_facts(&self) -> impl Iterator<Item = ExitFact> {
+        let sites = self.profile_sites.get().into_iter().flatten();
+        sites.zip(self.profile.iter()).filter(|(_, profile)| profile.count.get() > 0).map(|((code, offset), profile)| {
+            ExitFact {
+                code: self.codes[*code as usize].code.0 as usize,
+                offset: *offset,
+                reason: "Operands".into(),
+                count: profile.count.get(),
+                classes: profile.versions.iter().map(Cell::get).collect(),
+            }
+        })
+    }
+
+    /// How many operands it has noted.
+    pub fn operands_noted(&self) -> u64 {
+        self.operand_facts().map(|fact| fact.count).sum()
     }
 
     /// How often it was left, and how often of these for something that speaks against the code.
