@@ -6,7 +6,7 @@ use crate::doors;
 use crate::exits::NO_TRACEBACK;
 use crate::ffi_extra::steal;
 use crate::frames;
-use crate::unit::{DEOPT, NATIVE_MARK, UnitRecord, door_bits};
+use crate::unit::{DEOPT, EntryFunction, INLINED_MARK, NATIVE_MARK, UnitRecord, door_bits};
 use coluber_cpython::current::opcodes;
 use coluber_cpython::hooks::TOOL_ID;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
@@ -50,17 +50,44 @@ unsafe fn is_deep(tstate: ThreadState, share: usize) -> bool {
     }
 }
 
+/// The part of `eval_breaker` that changes when what is watched changes.
+#[inline]
+unsafe fn version_of(tstate: ThreadState) -> u64 {
+    // SAFETY: the calling thread's own state.
+    unsafe { tstate.eval_breaker() as u64 & !layout::eval_breaker::EVENTS_MASK }
+}
+
+/// Whether a frame evaluator wants to run this code, or another tool listens to this code alone, of which the version says
+/// nothing.
+#[inline]
+unsafe fn is_watched_locally(tstate: ThreadState, unit: &UnitRecord) -> bool {
+    // SAFETY: fields of the interpreter state and of the code; the monitoring data hold a byte of tools per event.
+    unsafe {
+        let evaluator = tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read();
+        if evaluator != 0 {
+            return true;
+        }
+        let data = unit.code.monitoring();
+        if data.is_null() {
+            return false;
+        }
+        const { assert!(layout::code::MONITORS_SIZE >= 8 && layout::code::MONITORS_SIZE <= 16) };
+        let events = data.add(layout::code::ACTIVE_MONITORS);
+        let first = events.cast::<u64>().read_unaligned();
+        let last = events.add(layout::code::MONITORS_SIZE - 8).cast::<u64>().read_unaligned();
+        (first | last) & !(u64::from(OUR_TOOL) * 0x0101_0101_0101_0101) != 0
+    }
+}
+
 /// Whether another tool (tracer, profiler, debugger) or a frame evaluator wants to see this code run.
 #[inline]
 unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool {
     // SAFETY: fields of the thread state, the interpreter state and the code.
     unsafe {
-        let evaluator = tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read();
-        let local = !unit.code.monitoring().is_null() && unit.code.active_tools(OUR_TOOL) != 0;
-        if evaluator != 0 || local {
+        if is_watched_locally(tstate, unit) {
             return true;
         }
-        let version = tstate.eval_breaker() as u64 & !layout::eval_breaker::EVENTS_MASK;
+        let version = version_of(tstate);
         if unit.checked_version.get() == version {
             return false;
         }
@@ -76,7 +103,8 @@ unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool {
 /// `_PY_MONITORING_UNGROUPED_EVENTS`, both versions: size of the interpreter's global monitors.
 const UNGROUPED_EVENTS: usize = 16;
 
-/// The vectorcall of a function whose unit's stub put the record behind the arguments.
+/// The vectorcall of a function whose unit's stub put the record behind the arguments. A function keeps its code, globals
+/// and builtins as long as it has the stub (see [`doors::on_function`]), so they are not looked at.
 ///
 /// # Safety
 /// Called by a stub, attached.
@@ -91,21 +119,51 @@ pub unsafe extern "C" fn function_door(
     // SAFETY: the record lives as long as any function has its stub; the callable is such a function.
     unsafe {
         let unit = &*unit;
+        let tstate = ThreadState(pyo3_ffi::PyThreadState_GetUnchecked().cast());
         let function = FunctionRef(callable.cast());
-        let tstate = ThreadState(pyo3_ffi::PyThreadState_Get().cast());
-        let default = || doors::default_vectorcall()(callable, arguments, count_and_flag, keyword_names);
+        // A unit that is not installed or is invalid has checked no version.
+        let is_plain = version_of(tstate) == unit.checked_version.get()
+            && count == unit.exact_count
+            && keyword_names.is_null()
+            && tstate.py_recursion_remaining() > 1
+            && frames::has_room(tstate, unit.reserved_words.get())
+            && !is_watched_locally(tstate, unit)
+            && !is_deep(tstate, STACK_SHARE);
+        if !is_plain {
+            return enter_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit);
+        }
+        let Some(entry) = unit.entry_function.get() else { std::hint::unreachable_unchecked() };
+        unit.entered.set(unit.entered.get() + 1);
+        let previous = tstate.current_frame();
+        let frame = bind_positional(tstate, unit, function, arguments, count, previous);
+        run_bound(tstate, unit, entry, frame, previous)
+    }
+}
+
+/// A call that is out of the ordinary: the door has never been used, the unit is invalid, somebody watches, arguments are
+/// missing or have names, a stack is nearly full.
+#[cold]
+#[inline(never)]
+unsafe fn enter_slowly(
+    tstate: ThreadState,
+    function: FunctionRef,
+    arguments: *const *mut PyObject,
+    count_and_flag: usize,
+    keyword_names: *mut PyObject,
+    unit: &UnitRecord,
+) -> *mut PyObject {
+    let count = count_and_flag & !(1 << (usize::BITS - 1));
+    // SAFETY: as for the door.
+    unsafe {
+        let default = || doors::default_vectorcall()(function.object(), arguments, count_and_flag, keyword_names);
         let Some(entry) = unit.entry_function.get() else { return default() };
         if unit.is_invalid() {
             // An open door to a broken unit costs more than none.
             doors::close_door(Attached::assume(), unit);
             return default();
         }
-        if function.code() != unit.code
-            || function.globals() != unit.globals
-            || function.builtins() != unit.builtins
-            || tstate.py_recursion_remaining() <= 1
-            || is_watched(tstate, unit)
-        {
+        debug_assert!(function.code() == unit.code && function.globals() == unit.globals);
+        if tstate.py_recursion_remaining() <= 1 || is_watched(tstate, unit) {
             return default();
         }
         if is_deep(tstate, STACK_SHARE) {
@@ -136,9 +194,27 @@ pub unsafe extern "C" fn function_door(
             take_over_slots(pushed, unit.slot_count);
             Py_DECREF(unit.code.object());
             pushed.set_executable(StackRef::borrowed(unit.code.object()));
+            // The caller holds the function during the call.
+            Py_DECREF(function.object());
+            pushed.set_function(StackRef::borrowed(function.object()));
             pushed.set_visited(NATIVE_MARK);
             pushed
         };
+        run_bound(tstate, unit, entry, frame, previous)
+    }
+}
+
+/// Links and runs a frame whose slots are filled and whose fixed part is borrowed.
+#[inline(always)]
+unsafe fn run_bound(
+    tstate: ThreadState,
+    unit: &UnitRecord,
+    entry: EntryFunction,
+    frame: Frame,
+    previous: Frame,
+) -> *mut PyObject {
+    // SAFETY: the frame is the last one on the data stack, with room for the unit behind it; the unit is entered.
+    unsafe {
         let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
         buffer.write(0);
         buffer.add(1).write(ptr::from_ref(unit) as u64);
@@ -150,22 +226,38 @@ pub unsafe extern "C" fn function_door(
         unit.entered.set(unit.entered.get() - 1);
         tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() + 1);
         frames::unlink(tstate, frame, previous);
+        let is_plain = result > DEOPT && frame.frame_object().is_null() && ATTENTION.load(Ordering::Relaxed) == 0;
+        if !is_plain {
+            return finish_slowly(tstate, unit, frame, result);
+        }
+        frames::pop(tstate, frame);
+        result as *mut PyObject
+    }
+}
+
+/// The end of a call that did not simply return.
+#[cold]
+#[inline(never)]
+unsafe fn finish_slowly(tstate: ThreadState, unit: &UnitRecord, frame: Frame, result: u64) -> *mut PyObject {
+    // SAFETY: the frame is unlinked and the last one on the data stack. The unit may be freed as soon as Python code runs.
+    unsafe {
+        let frame_words = unit.frame_words;
         let result = if result > DEOPT {
             if frame.frame_object().is_null() {
                 frames::pop(tstate, frame);
-                Py_DECREF(callable);
             } else {
                 // Somebody keeps a frame object: it lives on without locals.
                 empty_slots(frame, unit.slot_count);
                 frame.set_stackpointer(frame.slot(unit.slot_count));
                 frame.set_visited(0);
-                frames::clear_and_pop(tstate, frame, unit.frame_words);
+                frames::own_fixed_part(frame);
+                frames::clear_and_pop(tstate, frame, frame_words);
             }
             result as *mut PyObject
         } else if result == DEOPT {
-            frames::run(tstate, frame, unit.frame_words)
+            frames::run(tstate, frame, frame_words)
         } else {
-            frames::clear_and_pop(tstate, frame, unit.frame_words);
+            frames::clear_and_pop(tstate, frame, frame_words);
             ptr::null_mut()
         };
         if ATTENTION.load(Ordering::Relaxed) != 0 {
@@ -196,7 +288,7 @@ unsafe fn bind_positional(
     // SAFETY: there is room; the arguments are alive during the call.
     unsafe {
         let frame = Frame(tstate.datastack_top());
-        Py_INCREF(function.object());
+        // The caller holds the function during the call.
         frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
         let (operands, first) = callers_operands(previous, function.object(), arguments, count);
         for index in 0..count {
@@ -240,21 +332,22 @@ unsafe fn callers_operands(
     // SAFETY: a frame on the stack that is not an entry frame has a code object and a valid instruction pointer; its
     // stack pointer was saved before the call.
     unsafe {
-        if caller.is_null() || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER {
+        if caller.is_null()
+            || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER
+            || matches!(caller.visited(), NATIVE_MARK | INLINED_MARK)
+        {
             return NONE;
         }
         // A specialised form that missed has done what CALL does.
-        let opcode = caller.instr_ptr().cast::<u8>().read();
-        let base = u16::from(opcodes::DEOPT[usize::from(opcode)]);
-        if base != opcodes::CALL && u16::from(opcode) != opcodes::INSTRUMENTED_CALL {
+        let instruction = caller.instr_ptr().read();
+        let opcode = instruction & 0xff;
+        let pushed = usize::from(instruction >> 8);
+        if (u16::from(opcodes::DEOPT[usize::from(opcode)]) != opcodes::CALL && opcode != opcodes::INSTRUMENTED_CALL)
+            || (pushed != count && pushed + 1 != count)
+        {
             return NONE;
         }
-        let code = CodeRef(caller.executable().object().cast());
         let top = caller.stackpointer();
-        let depth = (top as usize).wrapping_sub(caller.slot(code.slot_count() as usize) as usize) / 8;
-        if depth > code.stack_size() as usize || depth < count + 2 {
-            return NONE;
-        }
         let first = top.sub(count);
         // Callable and NULL in front of the arguments, or callable and self, which is the first argument.
         let plain = first.sub(1).read().is_null() && first.sub(2).read().object() == callable;

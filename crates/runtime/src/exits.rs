@@ -197,7 +197,7 @@ unsafe fn push_inlined_frame(tstate: ThreadState, unit: &UnitRecord, plan: &Plan
         let frame = Frame(tstate.datastack_top());
         tstate.set_datastack_top(frame.0.add(8 * code.frame_words));
         let function = plan.function.expect("an inlined activation has a function");
-        let function = FunctionRef(Py_NewRef(unit.objects[function.0 as usize]).cast());
+        let function = FunctionRef(unit.objects[function.0 as usize].cast());
         frames::initialize(frame, function, code.code, code.slot_count, caller, 0);
         frames::own_fixed_part(frame);
         frame

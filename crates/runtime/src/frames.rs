@@ -34,8 +34,8 @@ pub unsafe fn has_room(tstate: ThreadState, words: usize) -> bool {
     }
 }
 
-/// Fills the fixed part of a frame for a function; slots and operand stack are the caller's business. The code is
-/// borrowed, the reference to the function moves into the frame.
+/// Fills the fixed part of a frame for a function; slots and operand stack are the caller's business. The code
+/// and the function are borrowed.
 ///
 /// # Safety
 /// `frame` has room for the code's frame; the function is valid and `code` its code.
@@ -45,7 +45,7 @@ pub unsafe fn initialize(frame: Frame, function: FunctionRef, code: CodeRef, slo
     unsafe {
         frame.set_executable(StackRef::borrowed(code.object()));
         frame.set_previous(previous);
-        frame.set_function(StackRef(function.0 as u64));
+        frame.set_function(StackRef::borrowed(function.object()));
         frame.set_globals(function.globals());
         frame.set_builtins(function.builtins());
         frame.set_locals(ptr::null_mut());

@@ -125,7 +125,8 @@ pub struct UnitRecord {
     pub entered: Cell<u64>,
     /// How often it was entered.
     pub entries: Cell<u64>,
-    /// Part of `eval_breaker` that was found to mean "no tool interested in this code".
+    /// Part of `eval_breaker` that was found to mean "no tool interested in this code"; `u64::MAX`, which is none, while
+    /// the unit cannot be entered at all. So a door compares one word.
     pub checked_version: Cell<u64>,
     /// The own code.
     pub code: CodeRef,
@@ -141,6 +142,8 @@ pub struct UnitRecord {
     pub reserved_words: Cell<usize>,
     /// `co_argcount`.
     pub argument_count: usize,
+    /// The number of positional arguments that fit without further ado; none if others are possible.
+    pub exact_count: usize,
     /// Slots in front of the operand stack.
     pub slot_count: usize,
     /// Whether arguments can be bound by position alone.
@@ -223,6 +226,9 @@ impl UnitRecord {
                 frame_words: code.frame_size() as usize,
                 slot_count: code.slot_count() as usize,
             });
+            let is_simple = flags & (FLAG_VARARGS | FLAG_VARKEYWORDS) == 0
+                && flags & FLAG_OPTIMIZED != 0
+                && code.keyword_only_count() == 0;
             let record = UnitRecord {
                 invalid: AtomicU64::new(0),
                 entry_function: Cell::new(None),
@@ -236,10 +242,9 @@ impl UnitRecord {
                 total_words: Cell::new(0),
                 reserved_words: Cell::new(0),
                 argument_count: code.argument_count() as usize,
+                exact_count: if is_simple { code.argument_count() as usize } else { usize::MAX },
                 slot_count: code.slot_count() as usize,
-                is_simple: flags & (FLAG_VARARGS | FLAG_VARKEYWORDS) == 0
-                    && flags & FLAG_OPTIMIZED != 0
-                    && code.keyword_only_count() == 0,
+                is_simple,
                 entry: parts.entry,
                 return_offset: find_return(code),
                 name: parts.name,
@@ -310,6 +315,7 @@ impl UnitRecord {
     /// Stops new activations; those inside leave at their next check.
     pub fn invalidate(&self) {
         self.invalid.store(1, Ordering::Relaxed);
+        self.checked_version.set(u64::MAX);
     }
 
     /// Exits by id; none before it is installed.
