@@ -66,7 +66,13 @@ fn attribute(py: Attached, frame: Frame) -> bool {
     });
     let Some((seen, enclosing)) = weights else { return false };
     match point {
-        Point::Start => is_news(heat(py, frame, UnitEntry::Function, seen, true)),
+        Point::Start => {
+            let news = is_news(heat(py, frame, UnitEntry::Function, seen, true));
+            // The caller would call it in compiled code, or inline it: a hot callee makes a warm caller.
+            let above = caller(frame)
+                .is_some_and(|caller| is_news(heat(py, caller, UnitEntry::Function, enclosing, false)));
+            news || above
+        }
         Point::BackEdge(header) => {
             let news = is_news(heat(py, frame, UnitEntry::Loop(header), seen, true));
             // Bodies of modules and classes are entered once only.
@@ -77,6 +83,21 @@ fn attribute(py: Attached, frame: Frame) -> bool {
             STATS.add(Counter::SamplesElsewhere, 1);
             false
         }
+    }
+}
+
+/// The frame of the function that called the one of `frame` from Python code.
+fn caller(frame: Frame) -> Option<Frame> {
+    // SAFETY: frames of this attached thread are valid from the innermost one outwards.
+    unsafe {
+        let previous = frame.previous();
+        (!previous.is_null()
+            && previous.owner() == coluber_cpython::layout::frame::OWNED_BY_THREAD
+            && !previous.code().is_null()
+            // The frame that cleans up behind an `__init__` runs no function and has no globals.
+            && pyo3::ffi::PyFunction_Check(previous.function().object()) != 0
+            && previous.code().flags() & FLAG_OPTIMIZED != 0)
+            .then_some(previous)
     }
 }
 
