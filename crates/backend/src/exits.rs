@@ -121,7 +121,10 @@ impl Lowerer<'_> {
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
         let described = self.described_state(state);
-        let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "Handler" | "NotCompiled" | "NeverExecuted");
+        let benign = matches!(
+            reason,
+            "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled" | "NeverExecuted"
+        );
         Exit { kind, reason, benign, guilty: None, frames: described.frames }
     }
 

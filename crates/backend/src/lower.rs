@@ -19,6 +19,9 @@ use cranelift_entity::SecondaryMap;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 
+/// Buffer word that is not zero when the runtime wants the activation to leave; see the contract in ARCHITECTURE.md.
+const LEAVE_WORD: i32 = 2;
+
 /// State of lowering one function.
 pub(crate) struct Lowerer<'a> {
     pub function: &'a Function,
@@ -75,7 +78,7 @@ impl<'a> Lowerer<'a> {
         let scratch =
             builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
         let zero = clif::Value::from_u32(0);
-        let output_word = 2;
+        let output_word = LEAVE_WORD as u32 + 1;
         let inlined_word = output_word + output_words(function);
         let first_exit_word = inlined_word + inlined_words(function, addresses);
         Lowerer {
@@ -399,6 +402,15 @@ impl<'a> Lowerer<'a> {
                 let now = self.load(types::I64, self.tstate, layout.tstate_eval_breaker);
                 let same = self.builder.ins().icmp(IntCC::Equal, now, self.eval_breaker);
                 self.exit_unless(same, *state, "CheckSafePoint");
+                return Ok(None);
+            }
+            Op::CheckObserved { state } => {
+                let now = self.load(types::I64, self.tstate, layout.tstate_eval_breaker);
+                let buffer = self.buffer;
+                let asked = self.load(types::I64, buffer, 8 * LEAVE_WORD);
+                let changed = self.builder.ins().bxor(now, self.eval_breaker);
+                let leaves = self.builder.ins().bor(changed, asked);
+                self.exit_if(leaves, *state, "CheckObserved");
                 return Ok(None);
             }
             Op::CheckInvariants { state } => {

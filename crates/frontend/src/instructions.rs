@@ -17,6 +17,9 @@ impl Translator<'_> {
         self.begin(before, after);
         // The interpreter executes what a superinstruction was split into as one.
         self.is_inside_instruction = index > 0 && code.instructions[index - 1].start == instruction.start;
+        if !self.is_inside_instruction {
+            self.check_observed();
+        }
         if self.state.frames.len() == 1 && !self.may_raise_here(instruction.offset) && may_raise(&instruction.op) {
             let state = self.before();
             self.emit(Op::Exit { reason: ExitReason::Handler, state });

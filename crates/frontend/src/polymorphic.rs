@@ -202,6 +202,7 @@ impl Translator<'_> {
         let code: &Code = &self.snapshot.codes[code_index];
         self.source = (code_index as u32, instruction.offset);
         self.begin(self.resume_at(code, instruction.start), self.resume_at(code, instruction.next));
+        self.check_observed();
     }
 
     fn finish_path(

@@ -103,6 +103,8 @@ pub struct State {
     pub frames: Vec<Activation>,
     /// Whether Python code may have run since invariants were last known to hold.
     pub unchecked: bool,
+    /// Whether a call may have run Python code that turned to the frames.
+    pub unobserved: bool,
     /// Classes of objects (by root) that guards established since Python code may last have run.
     pub classes: Vec<(Value, ObjectId)>,
 }

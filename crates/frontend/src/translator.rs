@@ -359,6 +359,7 @@ impl<'a> Translator<'a> {
             return self.merge(edges, resume);
         }
         let mut merged = edges[0].state.clone();
+        merged.unobserved = edges.iter().any(|edge| edge.state.unobserved);
         merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
         merged.classes.retain(|fact| edges.iter().all(|edge| edge.state.classes.contains(fact)));
         let mut parameters = Vec::new();
@@ -712,6 +713,7 @@ impl<'a> Translator<'a> {
             set_part(&mut target, parameter, value);
         }
         target.unchecked = true;
+        target.unobserved = false;
         target.classes.clear();
         self.block = Some(block);
         self.state = target.clone();
@@ -948,8 +950,11 @@ impl<'a> Translator<'a> {
                 }
             });
         }
+        // What runs when an object dies is not expected to turn to the frames.
+        let is_call = !matches!(op, Op::Kill { .. });
         let result = self.function.append(block, op, self.source);
         if effects.runs_python {
+            self.state.unobserved |= is_call;
             self.state.unchecked = true;
             self.state.classes.clear();
         }
@@ -1056,6 +1061,16 @@ impl<'a> Translator<'a> {
             self.emit(Op::CheckInvariants { state });
             self.state.unchecked = false;
             self.before.unchecked = false;
+        }
+    }
+
+    /// Exits if somebody turned to the frames during the instruction before.
+    pub fn check_observed(&mut self) {
+        if self.state.unobserved {
+            self.state.unobserved = false;
+            self.before.unobserved = false;
+            let state = self.before();
+            self.emit(Op::CheckObserved { state });
         }
     }
 

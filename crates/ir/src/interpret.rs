@@ -501,6 +501,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 exit_unless(!self.host.is_interrupted())?;
                 None
             }
+            Op::CheckObserved { .. } => {
+                exit_unless(!self.host.is_interrupted())?;
+                None
+            }
             Op::CheckFrame { .. } => {
                 exit_unless(!self.host.is_frame_held())?;
                 None

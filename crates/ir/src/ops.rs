@@ -254,6 +254,10 @@ pub enum Op {
     /// Exits if somebody holds a frame object of the unit's own frame, whose locals must then outlive the unit.
     #[op(reads(Other), exits)]
     CheckFrame { state: FrameStateId },
+    /// Exits if somebody turned to the frames while a call ran Python code: tracing or monitoring was switched, `f_locals` was
+    /// handed out, the frame object of an inlined call is kept. Stands behind each instruction that runs Python code.
+    #[op(reads(Other), exits)]
+    CheckObserved { state: FrameStateId },
     /// Exits if an invariant the unit relies on was broken by Python code that ran since the last check.
     #[op(reads(Shape), exits)]
     CheckInvariants { state: FrameStateId },

@@ -6,7 +6,7 @@ use crate::doors;
 use crate::exits::NO_TRACEBACK;
 use crate::ffi_extra::steal;
 use crate::frames;
-use crate::unit::{DEOPT, EntryFunction, INLINED_MARK, NATIVE_MARK, UnitRecord, door_bits};
+use crate::unit::{DEOPT, EntryFunction, INLINED_MARK, LEAVE_WORD, NATIVE_MARK, UnitRecord, door_bits};
 use coluber_cpython::current::opcodes;
 use coluber_cpython::hooks::TOOL_ID;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
@@ -218,6 +218,7 @@ unsafe fn run_bound(
         let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
         buffer.write(0);
         buffer.add(1).write(ptr::from_ref(unit) as u64);
+        buffer.add(LEAVE_WORD).write(0);
         tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
         tstate.set_current_frame(frame);
         tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
@@ -492,6 +493,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         frame.set_visited(NATIVE_MARK);
         buffer.write(0);
         buffer.add(1).write(ptr::from_ref(unit) as u64 | door_bits::LOOP);
+        buffer.add(LEAVE_WORD).write(0);
         tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
         let (tracing, what_event) = (tstate.tracing(), tstate.what_event());
         tstate.set_tracing(0);

@@ -7,12 +7,14 @@
 //! An exception (a raising exit, or a callee that raised) is unwound here, frame by frame, as the interpreter's
 //! `exception_unwind` does: traceback entry, handler in the exception table, else the frame ends.
 
+use crate::ffi_extra::close;
 use crate::frames;
 use crate::helpers;
+use crate::observers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
-use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, UnitExit, UnitRecord, door_bits};
+use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, UnitExit, UnitRecord, door_bits};
 use coluber_cpython::layout;
-use coluber_cpython::raw::{self, Frame, FunctionRef, StackRef, ThreadState};
+use coluber_cpython::raw::{self, Attached, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_ir::Resume;
 use coluber_ir::exit_table::ExitKind;
 use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_NoMemory, PyFloat_FromDouble, PyLong_FromLongLong, PyObject};
@@ -94,6 +96,11 @@ unsafe fn leave_at(
         for update in &exit.updates {
             apply_update(buffer, update);
         }
+        let requests = if buffer.add(LEAVE_WORD).read() == 0 {
+            observers::Requests::default()
+        } else {
+            observers::take_requests(Attached::assume(), own)
+        };
         let count = exit.frames.len();
         let mut frames = vec![own; count];
         // Outermost first: the last of the list is the own frame.
@@ -112,6 +119,22 @@ unsafe fn leave_at(
             PyErr_NoMemory();
             raised = true;
         }
+        // Indexed like the exit's frames: outermost last.
+        for (depth, object) in requests.frame_objects {
+            if let Some(frame) = (count - 1).checked_sub(depth).map(|index| frames[index])
+                && frame.frame_object().is_null()
+            {
+                frame.set_frame_object(object);
+                object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().write(frame);
+            }
+        }
+        let mut overwritten = Vec::new();
+        for (depth, place, value) in requests.written {
+            if let Some(frame) = (count - 1).checked_sub(depth).map(|index| frames[index]) {
+                overwritten.push(frame.slot(place).read());
+                frame.slot(place).write(value);
+            }
+        }
         frames::own_fixed_part(own);
         own.set_visited(0);
         tstate.set_current_frame(own);
@@ -119,6 +142,9 @@ unsafe fn leave_at(
             // A traceback names the opcode itself, behind its EXTENDED_ARGs.
             let plan = &exit.frames[0];
             frames[0].set_instr_ptr(unit.codes[plan.code].units.add(raising_offset(plan.resume) as usize));
+        }
+        for value in overwritten {
+            close(value);
         }
         for number in 0..count - 1 {
             let inner = frames[number];

@@ -5,8 +5,9 @@
 //! for everything that an exit may need.
 
 use crate::ffi_extra::close;
+use crate::observers;
 use crate::plan::find_handler;
-use coluber_cpython::raw::{CodeRef, Frame, FunctionRef, StackRef, ThreadState};
+use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::{Py_NewRef, PyObject, PyThreadState};
 use std::ptr;
@@ -228,13 +229,19 @@ pub unsafe fn drop_operands(frame: Frame, depth: usize) {
 }
 
 /// Ends a frame of an inlined call of which somebody made a frame object: called by compiled code after the call, when the
-/// frame is unlinked and its `frame_obj` is not NULL. The frame object lives on without locals.
+/// frame is unlinked and its `frame_obj` is not NULL. A frame object that somebody holds, or through which
+/// locals were handed out, is set aside until the activation leaves, which it is told to do.
 ///
 /// # Safety
 /// The frame is unlinked and not used again before it is initialised anew; its slots own nothing.
 pub unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
     // SAFETY: promised by the caller; the top of the data stack is put back, as the frame lies inside a unit's buffer.
     unsafe {
+        let py = Attached::assume();
+        let is_held = pyo3_ffi::Py_REFCNT(frame.frame_object()) > 1 || observers::is_shown(py, frame);
+        if is_held && observers::set_aside(py, frame) {
+            return;
+        }
         let code = frame.code();
         let slots = code.slot_count() as usize;
         for slot in 0..slots {

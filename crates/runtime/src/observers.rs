@@ -5,13 +5,17 @@
 //! `dir()`, `eval()` or `exec()` goes through a function of ours first, which makes objects of these numbers and puts them
 //! into the slots. The objects are kept until the activation ends.
 //!
-//! Deliberately not here: writing to such locals from outside, and `PyFrame_GetLocals` called by other C code.
+//! Whoever gets `f_locals` may write through it, and whoever holds the frame object of an inlined call wants it to go on.
+//! Such an activation is told to leave when the call has returned ([`LEAVE_WORD`]); what was written meanwhile and the
+//! frame objects go into the interpreter's frames ([`take_requests`]).
+//!
+//! Deliberately not here: `PyFrame_GetLocals` called by other C code.
 
 use crate::enter::{ATTENTION, attention};
 use crate::exits::unit_of_buffer;
 use crate::gil::UnderGil;
 use crate::plan::Fill;
-use crate::unit::{INLINED_MARK, NATIVE_MARK};
+use crate::unit::{INLINED_MARK, LEAVE_WORD, NATIVE_MARK};
 use coluber_cpython::hooks::{Interposed, interpose_builtin, interpose_getter};
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Attached, Frame, StackRef, TypeRef};
@@ -28,6 +32,124 @@ struct Kept {
     place: usize,
     bits: u64,
     object: usize,
+}
+
+/// The frame object of an inlined call, set aside.
+struct SetAside {
+    own: usize,
+    /// How many activations are below it.
+    depth: usize,
+    object: usize,
+}
+
+/// What a slot showed when `f_locals` was handed out.
+struct Shown {
+    own: usize,
+    depth: usize,
+    frame: usize,
+    place: usize,
+    object: usize,
+}
+
+/// What an activation takes along when it leaves. Depths count from the unit's own frame.
+#[derive(Default)]
+pub struct Requests {
+    /// Frame objects of inlined calls.
+    pub frame_objects: Vec<(usize, *mut PyObject)>,
+    /// Slots that were written through `f_locals`, with what they hold now.
+    pub written: Vec<(usize, usize, StackRef)>,
+}
+
+static SET_ASIDE: UnderGil<Vec<SetAside>> = UnderGil::new(Vec::new());
+static SHOWN: UnderGil<Vec<Shown>> = UnderGil::new(Vec::new());
+
+/// The unit's own frame under a marked frame, and how many activations lie between.
+unsafe fn own_frame(frame: Frame) -> Option<(Frame, usize)> {
+    // SAFETY: frames of inlined calls lead to the unit's own.
+    unsafe {
+        let (mut own, mut depth) = (frame, 0);
+        while !own.is_null() && own.visited() == INLINED_MARK {
+            own = own.previous();
+            depth += 1;
+        }
+        (!own.is_null() && own.visited() == NATIVE_MARK).then_some((own, depth))
+    }
+}
+
+/// Tells an activation to leave when the present call has returned.
+unsafe fn request_leave(own: Frame) {
+    // SAFETY: the buffer lies behind the frame.
+    unsafe {
+        own.0.add(8 * own.code().frame_size() as usize).cast::<u64>().add(LEAVE_WORD).write(1);
+    }
+    ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
+}
+
+/// Keeps the frame object of an inlined call until the activation leaves. False if the frame is none of ours.
+///
+/// # Safety
+/// A frame of an inlined call with a frame object.
+pub unsafe fn set_aside(py: Attached, frame: Frame) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let Some((own, depth)) = own_frame(frame) else { return false };
+        let mut kept = SET_ASIDE.borrow(py);
+        if kept.iter().any(|kept| kept.own == own.0 as usize && kept.depth == depth) {
+            return false;
+        }
+        kept.push(SetAside { own: own.0 as usize, depth, object: frame.frame_object() as usize });
+        frame.set_frame_object(std::ptr::null_mut());
+        request_leave(own);
+        true
+    }
+}
+
+/// Whether `f_locals` of a frame was handed out.
+pub fn is_shown(py: Attached, frame: Frame) -> bool {
+    SHOWN.borrow(py).iter().any(|shown| shown.frame == frame.0 as usize)
+}
+
+/// Remembers what the slots of a frame show, so that writes are noticed.
+unsafe fn watch_slots(py: Attached, frame: Frame) {
+    // SAFETY: a marked frame whose slots were brought up to date.
+    unsafe {
+        let Some((own, depth)) = own_frame(frame) else { return };
+        let mut shown = SHOWN.borrow(py);
+        if !shown.iter().any(|shown| shown.own == own.0 as usize && shown.frame == frame.0 as usize) {
+            for place in 0..frame.code().slot_count() as usize {
+                let object = frame.slot(place).read().object() as usize;
+                shown.push(Shown { own: own.0 as usize, depth, frame: frame.0 as usize, place, object });
+            }
+        }
+        request_leave(own);
+    }
+}
+
+/// What is to be taken along by an activation that leaves; to be called before its slots are filled.
+///
+/// # Safety
+/// The unit's own frame, running.
+pub unsafe fn take_requests(py: Attached, own: Frame) -> Requests {
+    let mut requests = Requests::default();
+    SET_ASIDE.borrow(py).retain(|kept| {
+        let is_its = kept.own == own.0 as usize;
+        if is_its {
+            requests.frame_objects.push((kept.depth, kept.object as *mut PyObject));
+        }
+        !is_its
+    });
+    SHOWN.borrow(py).retain(|shown| {
+        let is_its = shown.own == own.0 as usize;
+        if is_its {
+            // SAFETY: the frame is the own one or lies in its buffer.
+            let now = unsafe { Frame(shown.frame as *mut u8).slot(shown.place).read() };
+            if now.object() as usize != shown.object {
+                requests.written.push((shown.depth, shown.place, now));
+            }
+        }
+        !is_its
+    });
+    requests
 }
 
 static KEPT: UnderGil<Vec<Kept>> = UnderGil::new(Vec::new());
@@ -130,6 +252,8 @@ unsafe fn kept_object(
 /// Releases what was made for observers of an activation that has ended.
 pub fn release_finished(py: Attached, own: Frame) {
     let mut finished = Vec::new();
+    // A finished activation has left or returned; its slots are gone.
+    SHOWN.borrow(py).retain(|shown| shown.own != own.0 as usize);
     let mut kept = KEPT.borrow(py);
     kept.retain(|kept| {
         if kept.own == own.0 as usize {
@@ -170,6 +294,7 @@ unsafe extern "C" fn frame_locals(frame_object: *mut PyObject, closure: *mut c_v
         let frame = frame_object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().read();
         if !frame.is_null() && matches!(frame.visited(), NATIVE_MARK | INLINED_MARK) {
             materialize(Attached::assume(), frame);
+            watch_slots(Attached::assume(), frame);
         }
         type Getter = unsafe extern "C" fn(*mut PyObject, *mut c_void) -> *mut PyObject;
         let original = std::mem::transmute::<*mut c_void, Getter>(F_LOCALS.load(Ordering::Relaxed));

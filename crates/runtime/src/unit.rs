@@ -26,7 +26,9 @@ pub const NATIVE_MARK: u8 = 0xc5;
 /// The same for the frame of an inlined call, while it is linked.
 pub const INLINED_MARK: u8 = 0xc6;
 /// First buffer word that is free for exits: see [`door_bits`].
-pub const FIRST_EXIT_WORD: u32 = 2;
+pub const FIRST_EXIT_WORD: u32 = 3;
+/// Buffer word that tells the activation to leave after the present call.
+pub const LEAVE_WORD: usize = 2;
 /// Frames with their buffers must fit a fresh piece of the data stack.
 pub const MAX_FRAME_WORDS: usize = 1500;
 
