@@ -17,6 +17,8 @@ pub enum BailoutReason {
     TooManyAttempts,
     /// The entry is not where an instruction starts.
     Entry,
+    /// A loop over something else than a list or tuple that the interpreter walks by an index, or a loop in a handler.
+    TaggedInt,
     /// The code's shape contradicts what CPython's compiler emits.
     Malformed(&'static str),
 }
@@ -30,6 +32,7 @@ impl std::fmt::Display for BailoutReason {
             BailoutReason::TooLarge => write!(f, "too large"),
             BailoutReason::TooManyAttempts => write!(f, "types in loops do not settle"),
             BailoutReason::Entry => write!(f, "entry is no instruction"),
+            BailoutReason::TaggedInt => write!(f, "tagged integer on the operand stack"),
             BailoutReason::Malformed(what) => write!(f, "malformed code: {what}"),
         }
     }

@@ -196,6 +196,10 @@ impl<'a> Translator<'a> {
                         }
                     }
                 }
+                let is_tagged = |index| self.snapshot.live.get(slots + index) == Some(&LiveType::TaggedInt);
+                if (0..depth as usize).any(|index| is_tagged(index) && !tagged[index]) {
+                    return Err(Bailout::new(BailoutReason::TaggedInt, start));
+                }
                 for slot in 0..slots {
                     let value = self.emit_value(Op::LoadLocal { slot: slot as u32 });
                     activation.locals[slot] = Slot::Value(value);

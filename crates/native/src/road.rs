@@ -250,6 +250,10 @@ fn snapshot(
                 return Err(failed(message));
             }
         };
+        if let (Entry::Loop { depth, .. }, Some(frame)) = (&(*record).entry, frame) {
+            let shape = coluber_runtime::frames::stack_shape(frame, code.slot_count() as usize, *depth as usize);
+            (*record).stack_shape.set(shape);
+        }
         let registered = invariants::add(py, &*record, &taken.dependencies);
         taken.pool.release(py);
         let mut functions: Vec<*mut PyObject> = Vec::new();

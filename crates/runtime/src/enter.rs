@@ -480,6 +480,8 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
             || frame.globals() != unit.globals
             || frame.builtins() != unit.builtins
             || frame.stackpointer() != base.add(depth as usize)
+            || (unit.stack_shape.get() != u64::MAX
+                && unit.stack_shape.get() != frames::stack_shape(frame, unit.slot_count, depth as usize))
             || tstate.datastack_top() != buffer.cast()
             || !frames::has_room(tstate, unit.reserved_words.get() - unit.frame_words)
             || is_deep(tstate, STACK_SHARE)

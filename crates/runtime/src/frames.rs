@@ -100,6 +100,21 @@ pub unsafe fn unlink(tstate: ThreadState, frame: Frame, previous: Frame) {
     }
 }
 
+/// Which of the lowest operands are NULL and which are tagged integers, two bits each. On 3.15 the same loop may walk an
+/// iterator or, by an index, a list.
+///
+/// # Safety
+/// A valid frame with `depth` operands behind `slots` locals.
+pub unsafe fn stack_shape(frame: Frame, slots: usize, depth: usize) -> u64 {
+    let mut shape = 0;
+    for index in (0..depth.min(31)).rev() {
+        // SAFETY: promised by the caller.
+        let operand = unsafe { frame.slot(slots + index).read() };
+        shape = shape << 2 | u64::from(operand.is_null()) | u64::from(operand.is_tagged_int()) << 1;
+    }
+    shape
+}
+
 /// Gives the room of the last frame back. A frame that was the first of its piece of the data stack takes the piece along.
 ///
 /// # Safety

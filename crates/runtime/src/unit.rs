@@ -152,6 +152,8 @@ pub struct UnitRecord {
     pub is_simple: bool,
     /// Where it is entered.
     pub entry: Entry,
+    /// [`crate::frames::stack_shape`] at the loop that it was compiled for; `u64::MAX`: any will do.
+    pub stack_shape: Cell<u64>,
     /// Offset of a RETURN_VALUE of the own code, if there is one.
     pub return_offset: Option<u32>,
     /// For people.
@@ -248,6 +250,7 @@ impl UnitRecord {
                 slot_count: code.slot_count() as usize,
                 is_simple,
                 entry: parts.entry,
+                stack_shape: Cell::new(u64::MAX),
                 return_offset: find_return(code),
                 name: parts.name,
                 codes: codes.collect(),
