@@ -257,8 +257,7 @@ fn work(shared: &Shared, calls: Calls) {
         }
         let Some(job) = state.jobs.pop_front() else {
             let patience = if is_trimmed { IDLE_BEFORE_EXIT } else { IDLE_BEFORE_TRIM };
-            let (next, timeout) =
-                shared.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+            let (next, timeout) = shared.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && state.jobs.is_empty() {
                 if is_trimmed {
@@ -327,6 +326,8 @@ mod tests {
             helpers: vec![],
             leave: 0,
             dealloc: 0,
+            finish_inlined_frame: 0,
+            inlined_frame_word: 0,
             box_int: 0,
             box_float: 0,
             unbox_int: 0,

@@ -340,8 +340,7 @@ impl Translator<'_> {
                 // Stack: level, fromlist.
                 let (level, fromlist) = (self.peek(2)?, self.peek(1)?);
                 let name = self.constant(name);
-                let module =
-                    self.invoke(Helper::ImportName, &[name, fromlist, level]).expect("a module is a result");
+                let module = self.invoke(Helper::ImportName, &[name, fromlist, level]).expect("a module is a result");
                 let popped = [self.pop()?, self.pop()?];
                 self.push(module);
                 self.release_all(&popped);

@@ -235,14 +235,8 @@ fn snapshot(
         let objects: Vec<_> =
             (0..taken.pool.len()).map(|id| taken.pool.pointer(coluber_bytecode::ObjectId(id as u32))).collect();
         let codes: Vec<_> = taken.snapshot.codes.iter().map(|code| code.object).collect();
-        let parts = UnitParts {
-            name: taken.snapshot.name.clone(),
-            entry,
-            globals,
-            builtins,
-            objects: &objects,
-            codes: &codes,
-        };
+        let parts =
+            UnitParts { name: taken.snapshot.name.clone(), entry, globals, builtins, objects: &objects, codes: &codes };
         let record = match UnitRecord::new(py, parts) {
             Ok(record) => record,
             Err(message) => {
@@ -311,11 +305,10 @@ fn is_left_out() -> bool {
 
 /// A unit became hot, or a better version is wanted: snapshot, then to the compiler.
 pub fn begin(py: Attached, unit: UnitId, origin: &Origin) {
-    let known =
-        session::with_enabled(|session| {
-            let profile = session.engine.exit_profile();
-            session.engine.get(unit).map(|unit| (unit.key.clone(), profile))
-        });
+    let known = session::with_enabled(|session| {
+        let profile = session.engine.exit_profile();
+        session.engine.get(unit).map(|unit| (unit.key.clone(), profile))
+    });
     let Some(Some((key, exits))) = known else { return };
     if is_left_out() {
         session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::LeftOut)));

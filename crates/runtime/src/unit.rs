@@ -371,15 +371,15 @@ impl UnitRecord {
     /// What it noted of operands.
     fn operand_facts(&self) -> impl Iterator<Item = ExitFact> {
         let sites = self.profile_sites.get().into_iter().flatten();
-        sites.zip(self.profile.iter()).filter(|(_, profile)| profile.count.get() > 0).map(|((code, offset), profile)| {
-            ExitFact {
+        sites.zip(self.profile.iter()).filter(|(_, profile)| profile.count.get() > 0).map(
+            |((code, offset), profile)| ExitFact {
                 code: self.codes[*code as usize].code.0 as usize,
                 offset: *offset,
                 reason: "Operands".into(),
                 count: profile.count.get(),
                 classes: profile.versions.iter().map(Cell::get).collect(),
-            }
-        })
+            },
+        )
     }
 
     /// How many operands it has noted.
