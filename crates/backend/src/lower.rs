@@ -288,14 +288,15 @@ impl<'a> Lowerer<'a> {
                 let word = self.load(types::I64, self.frame, offset);
                 self.builder.ins().sshr_imm_u(word, 2)
             }
-            Op::GuardStackTag { index } => {
+            Op::GuardStackTag { index, tagged } => {
                 let offset = self.slot_offset(self.slot_count() + index);
                 let word = self.load(types::I64, self.frame, offset);
                 let tag = self.builder.ins().band_imm_s(word, 3);
-                let is_int = self.builder.ins().icmp_imm_s(IntCC::Equal, tag, 3);
+                let wanted = if *tagged { IntCC::Equal } else { IntCC::NotEqual };
+                let is_wanted = self.builder.ins().icmp_imm_s(wanted, tag, 3);
                 let (next, back) = (self.builder.create_block(), self.builder.create_block());
                 self.builder.set_cold_block(back);
-                self.builder.ins().brif(is_int, next, &[], back, &[]);
+                self.builder.ins().brif(is_wanted, next, &[], back, &[]);
                 self.builder.switch_to_block(back);
                 let deopt = self.iconst(1);
                 self.builder.ins().return_(&[deopt]);

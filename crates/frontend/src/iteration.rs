@@ -4,7 +4,7 @@ use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Offset, Seen};
-use coluber_ir::ops::IteratorField;
+use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{BlockCall, Helper, Op};
 
 impl Translator<'_> {
@@ -146,7 +146,12 @@ impl Translator<'_> {
                 let kind = match (self.kind(sequence), &instruction.feedback) {
                     (Some(Kind::List), _) | (None, Feedback::Seen(Seen::List)) => Kind::List,
                     (Some(Kind::Tuple), _) | (None, Feedback::Seen(Seen::Tuple)) => Kind::Tuple,
-                    _ => return Err(self.malformed("index without a list or tuple")),
+                    _ => {
+                        // A str or bytes, in the rest of a loop that was running when the unit was entered.
+                        let state = self.before();
+                        self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
+                        return Ok(());
+                    }
                 };
                 let sequence = self.guard_kind(sequence, kind);
                 self.indexed_step(sequence, index, kind == Kind::List, move |this, next| {

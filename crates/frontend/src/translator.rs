@@ -187,13 +187,18 @@ impl<'a> Translator<'a> {
                 let mut tagged = vec![false; depth as usize];
                 if code.indexed_loops {
                     for index in 1..depth as usize {
-                        let below = self.snapshot.live.get(slots + index - 1);
-                        if matches!(below, Some(LiveType::Kind(Kind::List | Kind::Tuple)))
-                            && self.snapshot.live.get(slots + index) == Some(&LiveType::TaggedInt)
-                        {
-                            tagged[index] = true;
-                            self.emit(Op::GuardStackTag { index: index as u32 });
+                        if self.snapshot.live.get(slots + index) != Some(&LiveType::TaggedInt) {
+                            self.emit(Op::GuardStackTag { index: index as u32, tagged: false });
+                            continue;
                         }
+                        let below = self.snapshot.live.get(slots + index - 1);
+                        let is_known = matches!(below, Some(LiveType::Kind(Kind::List | Kind::Tuple)));
+                        if !is_known && index + 1 == depth as usize {
+                            // Over a str or bytes without an iterator object: not compiled.
+                            return Err(Bailout::new(BailoutReason::Entry, start));
+                        }
+                        tagged[index] = true;
+                        self.emit(Op::GuardStackTag { index: index as u32, tagged: true });
                     }
                 }
                 let is_tagged = |index| self.snapshot.live.get(slots + index) == Some(&LiveType::TaggedInt);

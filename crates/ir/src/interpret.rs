@@ -396,8 +396,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 Some(int) => Some(Datum::Int(int)),
                 None => return Err(Stop::Broken("there is no tagged integer".to_string())),
             },
-            Op::GuardStackTag { index } => {
-                self.host.stack_int(*index).ok_or(Stop::NotEntered)?;
+            Op::GuardStackTag { index, tagged } => {
+                if self.host.stack_int(*index).is_some() != *tagged {
+                    return Err(Stop::NotEntered);
+                }
                 None
             }
             Op::LoadFunction {} => Some(Datum::Object(self.host.function())),

@@ -182,10 +182,10 @@ pub enum Op {
     /// The tagged integer in operand stack slot `index`.
     #[op(entry, result = I64, reads(Other))]
     LoadStackInt { index: u32 },
-    /// Goes back to the interpreter, nothing changed, unless operand stack slot `index` holds a tagged integer. In
-    /// front of all other instructions.
+    /// Goes back to the interpreter, nothing changed, unless operand stack slot `index` holds a tagged integer, or does
+    /// not, as `tagged` says. In front of all other instructions.
     #[op(entry, reads(Other), writes(Other))]
-    GuardStackTag { index: u32 },
+    GuardStackTag { index: u32, tagged: bool },
     /// The function object the frame runs.
     #[op(result = Object, refs = borrowed, pure)]
     LoadFunction {},

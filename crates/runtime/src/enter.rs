@@ -507,6 +507,10 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         tstate.set_tracing(tracing);
         tstate.set_what_event(what_event);
         tstate.set_datastack_top(buffer.cast());
+        if result == DEOPT && frame.visited() == NATIVE_MARK {
+            // Back before anything was taken: the operand stack was of another form.
+            frame.set_stackpointer(base.add(depth as usize));
+        }
         frame.set_visited(0);
         if ATTENTION.load(Ordering::Relaxed) != 0 {
             attend(tstate, frame);
