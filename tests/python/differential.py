@@ -5,7 +5,8 @@ it is compiled on the way; what every call returns, prints and raises (the whole
 references and of allocated blocks move, must be what plain CPython does.
 
 A case that means to run compiled code says so with the decorator ``@compiled``; called within a case, ``compiled(f)`` means
-that ``f`` must run compiled when the case ends.
+that ``f`` must run compiled when the case ends. A defect that is known has ``@known("what is wrong")``: the case must fail
+in at least one mode, so that nobody forgets to take the mark away.
 
 This module is both sides: ``run(path, mode)`` starts ``python differential.py path mode``, which prints one line of JSON
 per case.
@@ -98,13 +99,13 @@ def _read(output: str) -> dict[str, dict]:
     return cases
 
 
-def compare(path: Path, plain: Run, other: Run, mode: Mode) -> list[str]:
-    """What differs, one paragraph each; empty if nothing does."""
+def compare(path: Path, plain: Run, other: Run, mode: Mode, known: bool = False) -> list[str]:
+    """What differs, one paragraph each; empty if nothing does. ``known``: in cases with a known defect, else in the others."""
     assert plain.status == 0, f"plain CPython failed:\n{plain.errors}"
     found = []
     for name, expected in plain.cases.items():
         got = other.cases.get(name)
-        if got is None:
+        if got is None or bool(expected["known"]) != known:
             continue
         if expected["calls"] != got["calls"]:
             lines = difflib.unified_diff(_lines(expected), _lines(got), "plain", mode.name, lineterm="", n=2)
@@ -118,7 +119,7 @@ def compare(path: Path, plain: Run, other: Run, mode: Mode) -> list[str]:
                 found += [f"{name}: {what}" for what in _leaks(expected, got)]
         if mode.expects_compiled and got["interpreted"]:
             found.append(f"{name}: not compiled: " + "\n".join(got["interpreted"]))
-    if other.status != 0:
+    if other.status != 0 and not known:
         missing = [name for name in plain.cases if name not in other.cases]
         found.append(f"status {other.status} in {missing[:1] or 'no case'}:\n{other.errors[-3000:]}")
     return found
@@ -147,6 +148,16 @@ def compiled(function):
     """Marks a function that must run compiled; does nothing when interpreted."""
     _expected.append(function)
     return function
+
+
+def known(what: str):
+    """Marks a case that fails because of a defect that is known."""
+
+    def mark(function):
+        function.known = what
+        return function
+
+    return mark
 
 
 def _call(case, brief: bool) -> dict:
@@ -194,6 +205,7 @@ def _main(path: Path, mode: Mode, calls: int, only: str) -> None:
         # What other cases of the file expect is not meant.
         _expected[:] = [function for function in _expected if function.__name__ == name]
         record: dict = {"case": name, "calls": [], "references": [], "blocks": [], "interpreted": []}
+        record["known"] = getattr(namespace[name], "known", "")
         for index in range(3 if mode.fresh else calls):
             if mode.fresh:
                 namespace = fresh()

@@ -28,3 +28,19 @@ def test_behaves_as_plain_python(path: Path, mode: Mode) -> None:
     plain = runs[(PLAIN_FRESH if mode.fresh else PLAIN).name].result()
     differences = compare(path, plain, runs[mode.name].result(), mode)
     assert not differences, "\n\n".join(differences)
+
+
+def test_known_defects_are_still_there() -> None:
+    gone = []
+    for path in FILES:
+        runs = _runs(path)
+        marked = [name for name, record in runs[PLAIN.name].result().cases.items() if record["known"]]
+        for name in marked:
+            fails = False
+            for mode in MODES:
+                plain = runs[(PLAIN_FRESH if mode.fresh else PLAIN).name].result()
+                only = Run({name: plain.cases[name]}, 0, "")
+                fails = fails or bool(compare(path, only, runs[mode.name].result(), mode, known=True))
+            if not fails:
+                gone.append(name)
+    assert not gone, f"take away @known of {gone}"

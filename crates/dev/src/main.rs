@@ -8,6 +8,7 @@ mod cargo_tests;
 mod check;
 mod context;
 mod environment;
+mod fuzz;
 mod process;
 mod provision;
 mod run;
@@ -72,6 +73,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run CPython's own tests with Coluber and compare with the same interpreter without.
     Stdlib(stdlib::Arguments),
+    /// Run generated programs with and without Coluber and compare.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -136,5 +139,6 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => check::test(&cx, &arguments),
         Command::Bench(arguments) => bench::bench(&cx, &arguments),
         Command::Stdlib(arguments) => stdlib::stdlib(&cx, &arguments),
+        Command::Fuzz(arguments) => fuzz::fuzz(&cx, &arguments),
     }
 }

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 
-from differential import compiled
+from differential import compiled, known
 
 
 def outer_locals():
@@ -29,6 +29,7 @@ def case_getframe_locals():
     return [run(i, b) for i, b in enumerate((1, 2, 2.5, 2**70, "x" and 3, 4))]
 
 
+@known("numbers of a frame are not shown while an inlined callee holds its f_locals")
 def case_getframe_locals_in_loop():
     def run(n):
         total = 0
@@ -46,6 +47,7 @@ def write_local(name, value):
     sys._getframe(1).f_locals[name] = value
 
 
+@known("compiled code does not see writes to f_locals")
 def case_f_locals_write():
     def run(n):
         x = n
@@ -59,6 +61,7 @@ def case_f_locals_write():
     return [run(n) for n in range(5)]
 
 
+@known("compiled code does not see writes to f_locals")
 def case_f_locals_write_other_type():
     def run(n):
         x = n
@@ -178,6 +181,7 @@ def takes(log, thing):
     return 1
 
 
+@known("compiled callers hold arguments until the call has returned")
 def case_del_of_argument():
     def run(log):
         takes(log, Noisy(log, "argument"))
@@ -433,6 +437,7 @@ def calls_called(n):
 switch = int
 
 
+@known("tracing is noticed at the next back-edge, not behind the call")
 def case_settrace_in_mid_loop():
     global switch
     events = []
@@ -501,6 +506,7 @@ def case_monitoring_in_mid_loop():
     return seen, events
 
 
+@known("local events of other tools are not noticed by running code")
 def case_local_monitoring_in_mid_loop():
     global switch
     events = []
