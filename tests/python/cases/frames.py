@@ -29,7 +29,6 @@ def case_getframe_locals():
     return [run(i, b) for i, b in enumerate((1, 2, 2.5, 2**70, "x" and 3, 4))]
 
 
-@known("numbers of a frame are not shown while an inlined callee holds its f_locals")
 def case_getframe_locals_in_loop():
     def run(n):
         total = 0
@@ -47,7 +46,6 @@ def write_local(name, value):
     sys._getframe(1).f_locals[name] = value
 
 
-@known("compiled code does not see writes to f_locals")
 def case_f_locals_write():
     def run(n):
         x = n
@@ -61,7 +59,6 @@ def case_f_locals_write():
     return [run(n) for n in range(5)]
 
 
-@known("compiled code does not see writes to f_locals")
 def case_f_locals_write_other_type():
     def run(n):
         x = n
@@ -437,7 +434,6 @@ def calls_called(n):
 switch = int
 
 
-@known("tracing is noticed at the next back-edge, not behind the call")
 def case_settrace_in_mid_loop():
     global switch
     events = []
