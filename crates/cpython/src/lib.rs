@@ -26,6 +26,7 @@ compile_error!("CPython 3.14 or 3.15 is needed");
 
 pub mod check;
 pub mod decode;
+pub mod differences;
 mod feedback;
 pub mod ffi;
 pub mod hooks;

@@ -5,14 +5,6 @@ use coluber_cpython::raw::{Attached, StackRef};
 use pyo3_ffi::*;
 use std::ptr;
 
-#[cfg(Py_3_15)]
-unsafe extern "C" {
-    /// Merges `other` into `dict`; 0, or -1 with an exception and, for a duplicate, a new reference in `duplicate`.
-    pub fn _PyDict_MergeUniq(dict: *mut PyObject, other: *mut PyObject, duplicate: *mut *mut PyObject) -> i32;
-    /// Resolves a lazy import. New reference.
-    pub fn _PyImport_LoadLazyImportTstate(tstate: *mut PyThreadState, lazy: *mut PyObject) -> *mut PyObject;
-}
-
 unsafe extern "C" {
     /// Of the C library, with its rounding.
     pub fn pow(base: f64, exponent: f64) -> f64;

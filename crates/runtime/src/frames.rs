@@ -7,6 +7,7 @@
 use crate::ffi_extra::close;
 use crate::observers;
 use crate::plan::find_handler;
+use coluber_cpython::differences;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::{Py_NewRef, PyObject, PyThreadState};
@@ -85,18 +86,7 @@ pub unsafe fn unlink(tstate: ThreadState, frame: Frame, previous: Frame) {
     // SAFETY: promised by the caller.
     unsafe {
         tstate.set_current_frame(previous);
-        #[cfg(Py_3_15)]
-        {
-            // `_PyThreadState_UpdateLastProfiledFrame` of `pycore_interpframe.h`.
-            let last = tstate.0.add(layout::thread_state::LAST_PROFILED_FRAME).cast::<Frame>();
-            if last.read() == frame {
-                last.write(previous);
-                let sequence = tstate.0.add(layout::thread_state::LAST_PROFILED_FRAME_SEQ).cast::<usize>();
-                sequence.write(sequence.read().wrapping_add(1));
-            }
-        }
-        #[cfg(not(Py_3_15))]
-        let _ = frame;
+        differences::update_last_profiled_frame(tstate, frame, previous);
     }
 }
 

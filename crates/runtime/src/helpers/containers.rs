@@ -1,6 +1,7 @@
 //! Building, changing and unpacking containers.
 
 use super::{Object, object_or_null, tstate, type_name};
+use coluber_cpython::differences;
 use coluber_cpython::raw::StackRef;
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::*;
@@ -150,55 +151,17 @@ pub unsafe extern "C" fn helper_dict_update(dict: Object, mapping: Object) -> i6
             return 0;
         }
         if PyErr_ExceptionMatches(PyExc_AttributeError) != 0 {
-            #[cfg(not(Py_3_15))]
-            PyErr_Format(PyExc_TypeError, c"'%.200s' object is not a mapping".as_ptr(), type_name(mapping));
-            #[cfg(Py_3_15)]
-            chain_not_a_mapping(mapping);
+            differences::raise_not_a_mapping(mapping);
         }
         -1
-    }
-}
-
-/// 3.15 keeps the AttributeError when a `keys` method exists but failed (`Python/generated_cases.c.h`, DICT_UPDATE).
-#[cfg(Py_3_15)]
-unsafe fn chain_not_a_mapping(mapping: Object) {
-    // SAFETY: objects; the raised exception is put back or released.
-    unsafe {
-        let raised = PyErr_GetRaisedException();
-        let has_keys = PyObject_HasAttrStringWithError(mapping, c"keys".as_ptr());
-        if has_keys == 0 {
-            PyErr_Format(PyExc_TypeError, c"'%T' object is not a mapping".as_ptr(), mapping);
-            Py_DECREF(raised);
-        } else if has_keys > 0 {
-            PyErr_SetRaisedException(raised);
-        } else {
-            Py_DECREF(raised);
-        }
     }
 }
 
 /// # Safety
 /// See [`helper_build_tuple`]; an exact dict.
 pub unsafe extern "C" fn helper_dict_merge(dict: Object, mapping: Object, callable: Object) -> i64 {
-    #[cfg(not(Py_3_15))]
     // SAFETY: objects.
-    unsafe {
-        if ffi::_PyDict_MergeEx(dict, mapping, 2) < 0 {
-            ffi::_PyEval_FormatKwargsError(tstate(), callable, mapping);
-            return -1;
-        }
-    }
-    #[cfg(Py_3_15)]
-    // SAFETY: objects; the duplicate key is released.
-    unsafe {
-        let mut duplicate = ptr::null_mut();
-        if crate::ffi_extra::_PyDict_MergeUniq(dict, mapping, &raw mut duplicate) < 0 {
-            ffi::_PyEval_FormatKwargsError(tstate(), callable, mapping, duplicate);
-            Py_XDECREF(duplicate);
-            return -1;
-        }
-    }
-    0
+    unsafe { differences::merge_keywords(tstate(), dict, mapping, callable) }
 }
 
 /// Unpacks into `total` output words, leftmost first; clears them on failure.

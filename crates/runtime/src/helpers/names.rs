@@ -1,6 +1,7 @@
 //! Names, cells, functions, imports: what needs the frame.
 
 use super::{Object, object_or_null, tstate};
+use coluber_cpython::differences;
 use coluber_cpython::ffi;
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Frame, FunctionRef, StackRef};
@@ -71,23 +72,8 @@ pub unsafe extern "C" fn helper_delete_global(frame: Frame, name: Object) -> i64
 pub unsafe extern "C" fn helper_load_name(frame: Frame, name: Object) -> Object {
     // SAFETY: the frame has locals (the interpreter checks).
     let value = unsafe { ffi::_PyEval_LoadName(tstate(), frame, name) };
-    #[cfg(Py_3_15)]
-    // SAFETY: objects; a lazy import is resolved and stored as LOAD_NAME does.
-    unsafe {
-        if !value.is_null() && Py_TYPE(value) == &raw mut ffi::PyLazyImport_Type {
-            let resolved = crate::ffi_extra::_PyImport_LoadLazyImportTstate(tstate(), value);
-            Py_DECREF(value);
-            if resolved.is_null() {
-                return resolved;
-            }
-            if PyDict_SetItem(frame.globals(), name, resolved) < 0 {
-                Py_DECREF(resolved);
-                return ptr::null_mut();
-            }
-            return resolved;
-        }
-    }
-    value
+    // SAFETY: objects.
+    unsafe { differences::resolve_loaded_name(tstate(), frame, name, value) }
 }
 
 /// # Safety
@@ -262,32 +248,15 @@ pub unsafe extern "C" fn helper_set_function_attribute(function: Object, value: 
 /// # Safety
 /// See [`helper_load_global`].
 pub unsafe extern "C" fn helper_import_name(frame: Frame, name: Object, from_list: Object, level: Object) -> Object {
-    #[cfg(not(Py_3_15))]
     // SAFETY: objects.
-    unsafe {
-        ffi::_PyEval_ImportName(tstate(), frame, name, from_list, level)
-    }
-    #[cfg(Py_3_15)]
-    // SAFETY: objects.
-    unsafe {
-        let (builtins, globals, locals) = (frame.builtins(), frame.globals(), frame.locals());
-        ffi::_PyEval_ImportName(tstate(), builtins, globals, locals, name, from_list, level)
-    }
+    unsafe { differences::import_name(tstate(), frame, name, from_list, level) }
 }
 
 /// # Safety
 /// See [`helper_load_global`].
 pub unsafe extern "C" fn helper_import_from(frame: Frame, module: Object, name: Object) -> Object {
-    #[cfg(Py_3_15)]
     // SAFETY: objects.
-    unsafe {
-        if Py_TYPE(module) == &raw mut ffi::PyLazyImport_Type {
-            return ffi::_PyEval_LazyImportFrom(tstate(), frame, module, name);
-        }
-    }
-    let _ = frame;
-    // SAFETY: objects.
-    unsafe { ffi::_PyEval_ImportFrom(tstate(), module, name) }
+    unsafe { differences::import_from(tstate(), frame, module, name) }
 }
 
 /// # Safety
