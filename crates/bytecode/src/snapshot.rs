@@ -1,6 +1,6 @@
 //! The snapshot: everything a strategy may know about a unit.
 
-use crate::{Instruction, Kind, ObjectId, ObjectTable, Offset};
+use crate::{Instruction, Kind, ObjectId, ObjectTable, Offset, Op};
 
 /// Where compiled code is entered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,15 @@ impl Code {
     /// The handler that covers the instruction at `offset`.
     pub fn handler_at(&self, offset: Offset) -> Option<&HandlerRange> {
         self.handlers.iter().find(|range| (range.start..range.end).contains(&offset))
+    }
+
+    /// The local whose attribute the instruction at index `index` reads or writes, if it was pushed just before.
+    fn accessed_local(&self, index: usize) -> Option<u32> {
+        let before = &self.instructions[index.checked_sub(1)?];
+        match (&self.instructions[index].op, &before.op) {
+            (Op::LoadAttr { .. } | Op::StoreAttr { .. }, Op::LoadFast { local }) => Some(*local),
+            _ => None,
+        }
     }
 
     /// Index into `instructions` of the first neutral instruction whose `start` is `start`.
@@ -166,6 +175,38 @@ impl Snapshot {
     /// The constant value of a global of `globals`.
     pub fn global(&self, globals: ObjectId, name: ObjectId) -> Option<ObjectId> {
         self.global_facts.iter().find(|fact| fact.globals == globals && fact.name == name).map(|fact| fact.value)
+    }
+
+    /// Extends the exit profile. An object of another class that makes the first access to a local's attributes fail would
+    /// make the others fail too, but they are only heard of in the version in which the first succeeds: what one taught
+    /// is taught to all.
+    pub fn spread_exits(&mut self) {
+        let mut more = Vec::new();
+        for exit in self.exits.iter().filter(|exit| !exit.classes.is_empty()) {
+            let code = &self.codes[exit.code];
+            let accesses = || (0..code.instructions.len()).filter_map(|index| Some((index, code.accessed_local(index)?)));
+            let Some((_, local)) = accesses().find(|(index, _)| code.instructions[*index].start == exit.offset) else {
+                continue;
+            };
+            let others = accesses().filter(|(_, other)| *other == local).map(|(index, _)| code.instructions[index].start);
+            more.extend(others.map(|offset| ExitFact { offset, ..exit.clone() }));
+        }
+        for fact in more {
+            let known = self.exits.iter_mut().find(|known| {
+                (known.code, known.offset, &known.reason) == (fact.code, fact.offset, &fact.reason)
+            });
+            match known {
+                Some(known) => {
+                    known.count = known.count.max(fact.count);
+                    for class in fact.classes {
+                        if !known.classes.contains(&class) {
+                            known.classes.push(class);
+                        }
+                    }
+                }
+                None => self.exits.push(fact),
+            }
+        }
     }
 
     /// Whether an earlier version left compiled code at this instruction for this reason at least `times` times.

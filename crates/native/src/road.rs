@@ -231,7 +231,8 @@ fn snapshot(
             functions: &|version| doors::function_behind_door(py, version),
             is_volatile: &|dict, name| invariants::is_volatile(py, dict, name),
         };
-        let taken = take_snapshot(py, request).map_err(|error| failed(error.to_string()))?;
+        let mut taken = take_snapshot(py, request).map_err(|error| failed(error.to_string()))?;
+        taken.snapshot.spread_exits();
         let objects: Vec<_> =
             (0..taken.pool.len()).map(|id| taken.pool.pointer(coluber_bytecode::ObjectId(id as u32))).collect();
         let codes: Vec<_> = taken.snapshot.codes.iter().map(|code| code.object).collect();
