@@ -3,6 +3,7 @@
 use crate::lower::Lowerer;
 use crate::target::{Addresses, CompiledCode, Target};
 use coluber_ir::Function;
+use coluber_ir::exit_table::PackedExits;
 use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -82,7 +83,7 @@ pub fn compile(
     Ok(CompiledCode {
         bytes: code.code_buffer().to_vec(),
         alignment: code.buffer.alignment.max(64),
-        exits: lowered.exits,
+        exits: PackedExits::new(&lowered.exits),
         extra_words: 0,
         output_word: lowered.output_word,
         profile_sites: lowered.profile_sites,

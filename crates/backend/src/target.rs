@@ -1,6 +1,6 @@
 //! What the back end is told of the process it compiles for, and what it returns.
 
-use coluber_ir::{Helper, Kind, ObjectId, exit_table::ExitTable};
+use coluber_ir::{Helper, Kind, ObjectId, exit_table::PackedExits};
 
 /// Addresses and offsets of the running interpreter, gathered by the runtime. All offsets in bytes.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ pub struct CompiledCode {
     /// Alignment the code needs, in bytes.
     pub alignment: u32,
     /// What the runtime needs to leave the code.
-    pub exits: ExitTable,
+    pub exits: PackedExits,
     /// Words behind the exit words that the unit needs on the data stack (outputs, inlined frames).
     pub extra_words: u32,
     /// Word of the buffer where helpers put outputs (see `TakeOutput`).

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 pub const IDLE_BEFORE_EXIT: Duration = Duration::from_millis(500);
 /// How long it waits before it gives the memory of the last compilations back.
 const IDLE_BEFORE_TRIM: Duration = Duration::from_millis(20);
+/// How much it compiles before it does so without waiting.
+const COMPILED_BEFORE_TRIM_NS: u64 = 200_000_000;
 
 /// Starts a thread. The caller decides how (it blocks all signals in it).
 pub type Spawn = fn(&str, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>;
@@ -249,21 +251,21 @@ impl Queue {
 }
 
 fn work(shared: &Shared, calls: Calls) {
-    let mut is_trimmed = true;
+    let mut untrimmed_ns = 0;
     let mut state = shared.lock();
     loop {
         if state.must_stop {
             break;
         }
         let Some(job) = state.jobs.pop_front() else {
-            let patience = if is_trimmed { IDLE_BEFORE_EXIT } else { IDLE_BEFORE_TRIM };
+            let patience = if untrimmed_ns == 0 { IDLE_BEFORE_EXIT } else { IDLE_BEFORE_TRIM };
             let (next, timeout) = shared.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && state.jobs.is_empty() {
-                if is_trimmed {
+                if untrimmed_ns == 0 {
                     break;
                 }
-                is_trimmed = true;
+                untrimmed_ns = 0;
                 drop(state);
                 (calls.trim)();
                 state = shared.lock();
@@ -273,11 +275,15 @@ fn work(shared: &Shared, calls: Calls) {
         drop(state);
         let finished = compile(&job);
         drop(job);
+        untrimmed_ns += finished.compile_ns.max(1);
+        if untrimmed_ns > COMPILED_BEFORE_TRIM_NS {
+            untrimmed_ns = 0;
+            (calls.trim)();
+        }
         state = shared.lock();
         state.finished.push(finished);
         drop(state);
         (calls.notify)();
-        is_trimmed = false;
         state = shared.lock();
     }
     state.is_running = false;
@@ -334,6 +340,8 @@ mod tests {
             float_power: 0,
             power_exit_bits: 0,
             record_first_store: 0,
+            finish_inlined_frame: 0,
+            inlined_frame_word: 0,
             vectorcall: 0,
             types: vec![],
             true_object: 0,

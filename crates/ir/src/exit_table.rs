@@ -9,6 +9,7 @@
 
 use crate::Resume;
 use coluber_bytecode::ObjectId;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Why an exit is taken, which decides what the runtime does.
@@ -110,4 +111,291 @@ pub struct ExitTable {
     pub exits: Vec<Exit>,
     /// Size of the exit buffer in words.
     pub buffer_words: u32,
+}
+
+/// An exit table as bytes: units have an exit for nearly every instruction, and most are never taken. [`PackedExits::exit`]
+/// makes an exit real. Frames that exits share are written once.
+#[derive(Clone, Debug, Default)]
+pub struct PackedExits {
+    /// Frames, as often as exits differ in them.
+    frames: Box<[u8]>,
+    /// Exits: flags, reason, word of the guilty object, places of the frames.
+    exits: Box<[u8]>,
+    /// Where each exit begins.
+    places: Box<[u32]>,
+    reasons: Box<[&'static str]>,
+    /// Size of the exit buffer in words.
+    pub buffer_words: u32,
+    /// Each row of inlined codes that some exit makes frames of, innermost first.
+    pub inlined: Vec<Vec<usize>>,
+}
+
+/// Reads numbers: seven bits to a byte, the low ones first.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    place: usize,
+}
+
+fn write(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn write_signed(bytes: &mut Vec<u8>, number: i64) {
+    write(bytes, ((number << 1) ^ (number >> 63)) as u64);
+}
+
+impl Reader<'_> {
+    fn number(&mut self) -> u64 {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let byte = self.bytes[self.place];
+            self.place += 1;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return number;
+            }
+            shift += 7;
+        }
+    }
+
+    fn word(&mut self) -> u32 {
+        self.number() as u32
+    }
+
+    fn signed(&mut self) -> i64 {
+        let number = self.number();
+        (number >> 1) as i64 ^ -((number & 1) as i64)
+    }
+
+    fn optional(&mut self) -> Option<u32> {
+        self.word().checked_sub(1)
+    }
+
+    fn flag(&mut self) -> bool {
+        self.number() != 0
+    }
+}
+
+fn write_value(bytes: &mut Vec<u8>, value: &ExitValue) {
+    let mut put = |tag: u64, numbers: &[u64]| {
+        write(bytes, tag);
+        numbers.iter().for_each(|number| write(bytes, *number));
+    };
+    match *value {
+        ExitValue::Null => put(0, &[]),
+        ExitValue::Constant(id) => put(1, &[id.0.into()]),
+        ExitValue::Object { word, owned } => put(2 + u64::from(owned), &[word.into()]),
+        ExitValue::Int(word) => put(4, &[word.into()]),
+        ExitValue::Float(word) => put(5, &[word.into()]),
+        ExitValue::FloatConstant(bits) => put(6, &[bits]),
+        ExitValue::Bool(word) => put(7, &[word.into()]),
+        ExitValue::BoolConstant(value) => put(8 + u64::from(value), &[]),
+        ExitValue::TaggedInt(word) => put(10, &[word.into()]),
+        ExitValue::RangeIterator { object, owned, start, length } => {
+            put(11, &[object.into(), owned.into(), start.into(), length.into()]);
+        }
+        ExitValue::SequenceIterator { object, owned, index } => put(12, &[object.into(), owned.into(), index.into()]),
+        ExitValue::IntConstant(value) => {
+            put(13, &[]);
+            write_signed(bytes, value);
+        }
+        ExitValue::TaggedIntConstant(value) => {
+            put(14, &[]);
+            write_signed(bytes, value);
+        }
+    }
+}
+
+fn read_value(from: &mut Reader) -> ExitValue {
+    match from.number() {
+        0 => ExitValue::Null,
+        1 => ExitValue::Constant(ObjectId(from.word())),
+        2 => ExitValue::Object { word: from.word(), owned: false },
+        3 => ExitValue::Object { word: from.word(), owned: true },
+        4 => ExitValue::Int(from.word()),
+        5 => ExitValue::Float(from.word()),
+        6 => ExitValue::FloatConstant(from.number()),
+        7 => ExitValue::Bool(from.word()),
+        8 => ExitValue::BoolConstant(false),
+        9 => ExitValue::BoolConstant(true),
+        10 => ExitValue::TaggedInt(from.word()),
+        11 => ExitValue::RangeIterator {
+            object: from.word(),
+            owned: from.flag(),
+            start: from.word(),
+            length: from.word(),
+        },
+        12 => ExitValue::SequenceIterator { object: from.word(), owned: from.flag(), index: from.word() },
+        13 => ExitValue::IntConstant(from.signed()),
+        14 => ExitValue::TaggedIntConstant(from.signed()),
+        tag => unreachable!("no value has the tag {tag}"),
+    }
+}
+
+fn write_frame(bytes: &mut Vec<u8>, frame: &ExitFrame) {
+    write(bytes, frame.code as u64);
+    write(bytes, frame.function.map_or(0, |id| u64::from(id.0) + 1));
+    let (tag, first, second) = match frame.resume {
+        Resume::At { start, offset } => (0, start, offset),
+        Resume::PushResult { offset, next } => (1, offset, next),
+        Resume::DropResult { offset, next } => (2, offset, next),
+    };
+    for number in [tag, first, second] {
+        write(bytes, number.into());
+    }
+    for values in [&frame.locals, &frame.stack] {
+        write(bytes, values.len() as u64);
+        values.iter().for_each(|value| write_value(bytes, value));
+    }
+}
+
+fn read_frame(from: &mut Reader) -> ExitFrame {
+    let code = from.number() as usize;
+    let function = from.optional().map(ObjectId);
+    let resume = match (from.number(), from.word(), from.word()) {
+        (0, start, offset) => Resume::At { start, offset },
+        (1, offset, next) => Resume::PushResult { offset, next },
+        (_, offset, next) => Resume::DropResult { offset, next },
+    };
+    let mut values = || (0..from.number()).map(|_| read_value(from)).collect::<Vec<_>>();
+    let locals = values();
+    let stack = values();
+    ExitFrame { code, function, resume, locals, stack }
+}
+
+impl PackedExits {
+    /// Packs a table.
+    pub fn new(table: &ExitTable) -> PackedExits {
+        let (mut frames, mut exits, mut places) = (Vec::new(), Vec::new(), Vec::with_capacity(table.exits.len()));
+        let mut inlined: Vec<Vec<usize>> = Vec::new();
+        let mut reasons: Vec<&'static str> = Vec::new();
+        let mut written: HashMap<*const ExitFrame, u64> = HashMap::new();
+        for exit in &table.exits {
+            let codes = exit.frames.iter().take(exit.frames.len().saturating_sub(1)).map(|frame| frame.code);
+            let codes: Vec<_> = codes.collect();
+            if !inlined.contains(&codes) {
+                inlined.push(codes);
+            }
+            places.push(exits.len() as u32);
+            let reason = reasons.iter().position(|reason| *reason == exit.reason).unwrap_or_else(|| {
+                reasons.push(exit.reason);
+                reasons.len() - 1
+            });
+            exits.push(u8::from(exit.kind == ExitKind::Raise) | u8::from(exit.benign) << 1);
+            write(&mut exits, reason as u64);
+            write(&mut exits, exit.guilty.map_or(0, |word| u64::from(word) + 1));
+            write(&mut exits, exit.frames.len() as u64);
+            for frame in exit.frames.iter() {
+                let place = *written.entry(Arc::as_ptr(frame)).or_insert_with(|| {
+                    let place = frames.len() as u64;
+                    write_frame(&mut frames, frame);
+                    place
+                });
+                write(&mut exits, place);
+            }
+        }
+        PackedExits {
+            frames: frames.into(),
+            exits: exits.into(),
+            places: places.into(),
+            reasons: reasons.into(),
+            buffer_words: table.buffer_words,
+            inlined,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// An exit by its id.
+    pub fn exit(&self, id: usize) -> Exit {
+        let mut from = Reader { bytes: &self.exits, place: self.places[id] as usize };
+        let flags = from.number();
+        let reason = self.reasons[from.number() as usize];
+        let guilty = from.optional();
+        let frames = (0..from.number()).map(|_| {
+            let place = from.number() as usize;
+            Arc::new(read_frame(&mut Reader { bytes: &self.frames, place }))
+        });
+        Exit {
+            kind: if flags & 1 != 0 { ExitKind::Raise } else { ExitKind::Guard },
+            reason,
+            benign: flags & 2 != 0,
+            guilty,
+            frames: frames.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_and_unpacks_every_kind_of_value() {
+        let values = vec![
+            ExitValue::Null,
+            ExitValue::Constant(ObjectId(300)),
+            ExitValue::Object { word: 5, owned: true },
+            ExitValue::Object { word: 200, owned: false },
+            ExitValue::Int(3),
+            ExitValue::IntConstant(i64::MIN),
+            ExitValue::IntConstant(-1),
+            ExitValue::Float(4),
+            ExitValue::FloatConstant(u64::MAX),
+            ExitValue::Bool(6),
+            ExitValue::BoolConstant(true),
+            ExitValue::BoolConstant(false),
+            ExitValue::TaggedInt(7),
+            ExitValue::TaggedIntConstant(1 << 40),
+            ExitValue::RangeIterator { object: 8, owned: true, start: 9, length: 10 },
+            ExitValue::SequenceIterator { object: 11, owned: false, index: 12 },
+        ];
+        let outer = Arc::new(ExitFrame {
+            code: 0,
+            function: None,
+            resume: Resume::PushResult { offset: 3, next: 1000 },
+            locals: values.clone(),
+            stack: vec![],
+        });
+        let inner = Arc::new(ExitFrame {
+            code: 2,
+            function: Some(ObjectId(0)),
+            resume: Resume::At { start: 7, offset: 8 },
+            locals: vec![],
+            stack: values,
+        });
+        let exit = |kind, reason, guilty, frames: &[&Arc<ExitFrame>]| Exit {
+            kind,
+            reason,
+            benign: kind == ExitKind::Raise,
+            guilty,
+            frames: frames.iter().map(|frame| Arc::clone(frame)).collect(),
+        };
+        let table = [
+            exit(ExitKind::Guard, "GuardInt", Some(0), &[&inner, &outer]),
+            exit(ExitKind::Raise, "Raise", None, &[&inner, &outer]),
+            exit(ExitKind::Guard, "GuardInt", None, &[&outer]),
+        ];
+        let pack = |exits: &[Exit]| PackedExits::new(&ExitTable { exits: exits.to_vec(), buffer_words: 9 });
+        let packed = pack(&table);
+        assert_eq!((packed.len(), packed.buffer_words), (3, 9));
+        assert_eq!(packed.inlined, [vec![2], vec![]]);
+        for (id, exit) in table.iter().enumerate() {
+            assert_eq!(packed.exit(id), *exit);
+        }
+        let alone = pack(&table[..1]);
+        assert_eq!(packed.frames, alone.frames, "shared frames are written once");
+    }
 }

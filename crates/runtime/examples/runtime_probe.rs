@@ -6,7 +6,7 @@ use coluber_backend::CompiledCode;
 use coluber_bytecode::{Entry, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef};
 use coluber_cpython::snapshot::Dependency;
-use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue};
+use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue, PackedExits};
 use coluber_ir::{Helper, Resume};
 use coluber_runtime::arena::Arena;
 use coluber_runtime::unit::{UnitParts, UnitRecord};
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn probe_open(
                 stub::stub(0, native as *const () as u64)
             },
             alignment: 16,
-            exits: ExitTable { exits: vec![exit], buffer_words: 2 + 64 },
+            exits: PackedExits::new(&ExitTable { exits: vec![exit], buffer_words: 2 + 64 }),
             extra_words: 0,
             output_word: 0,
             clif: None,

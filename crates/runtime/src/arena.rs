@@ -134,6 +134,7 @@ impl Arena {
         assert!(code.len() <= units * UNIT_BYTES, "code is longer than announced");
         // SAFETY: the range was free, so nothing executes it or refers to it, and it is as long as the code.
         unsafe { ptr::copy_nonoverlapping(code.as_ptr(), writable.add(offset).as_ptr(), code.len()) };
+        forget_pages(writable, offset, code.len());
         flush_instruction_cache(address, code.len());
         if let Some(write) = self.perf_map {
             write(address, code.len(), name);
@@ -292,6 +293,15 @@ impl Segment {
             self.free[index - 1].1 += self.free.remove(index).1;
         }
     }
+}
+
+/// Takes the pages of the writable view out of this process's page table: the file keeps what was written, and code does
+/// not count twice in the resident memory.
+fn forget_pages(writable: NonNull<u8>, offset: usize, size: usize) {
+    const PAGE_BYTES: usize = 4096;
+    let first = offset / PAGE_BYTES * PAGE_BYTES;
+    // SAFETY: whole pages of our own shared file mapping, whose content stays in the file. A refusal costs memory only.
+    unsafe { libc::madvise(writable.add(first).as_ptr().cast(), offset + size - first, libc::MADV_DONTNEED) };
 }
 
 #[cfg(target_arch = "x86_64")]

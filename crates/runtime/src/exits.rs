@@ -12,7 +12,7 @@ use crate::frames;
 use crate::helpers;
 use crate::observers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
-use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, UnitExit, UnitRecord, door_bits};
+use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, TakenExit, UnitRecord, door_bits};
 use coluber_cpython::layout;
 use coluber_cpython::raw::{self, Attached, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_ir::Resume;
@@ -52,9 +52,9 @@ pub unsafe extern "C" fn leave(tstate: ThreadState, frame: Frame, buffer: *mut u
     // SAFETY: the door wrote the record's address; the table does not change while the unit is entered.
     unsafe {
         let (unit, by_loop) = unit_of_buffer(buffer);
-        let exit = &unit.exits()[exit_id as usize];
+        let exit = unit.exit(exit_id as usize).expect("an exit of the unit's table");
         unit.count_exit(exit);
-        let plan = exit.plan();
+        let plan = &exit.plan;
         if let Some(word) = plan.guilty {
             record_guilty_type(exit, buffer.add(word as usize).read() as *mut PyObject);
         }
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn leave(tstate: ThreadState, frame: Frame, buffer: *mut u
     }
 }
 
-unsafe fn record_guilty_type(exit: &UnitExit, object: *mut PyObject) {
+unsafe fn record_guilty_type(exit: &TakenExit, object: *mut PyObject) {
     if object.is_null() {
         return;
     }

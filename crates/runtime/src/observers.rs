@@ -174,8 +174,8 @@ pub unsafe fn materialize(py: Attached, frame: Frame) {
         let buffer = own.0.add(8 * own.code().frame_size() as usize).cast::<u64>();
         let Some(exit_id) = buffer.read().checked_sub(1) else { return };
         let (unit, _) = unit_of_buffer(buffer);
-        let Some(exit) = unit.exits().get(exit_id as usize) else { return };
-        let exit = exit.plan();
+        let Some(exit) = unit.exit(exit_id as usize) else { return };
+        let exit = &exit.plan;
         let Some(number) = exit.frames.len().checked_sub(1 + depth) else { return };
         let plan = &exit.frames[number];
         let slots = unit.codes[plan.code].slot_count;

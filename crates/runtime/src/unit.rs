@@ -12,7 +12,7 @@ use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
 use coluber_ir::Resume;
-use coluber_ir::exit_table::Exit;
+use coluber_ir::exit_table::PackedExits;
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,22 +50,42 @@ pub struct UnitCode {
     pub slot_count: usize,
 }
 
-/// An exit of an installed unit.
-pub struct UnitExit {
-    exit: Exit,
-    /// What leaving does, decided when it is first left by: most exits never are.
-    plan: OnceCell<Box<PlannedExit>>,
+/// An exit that was taken.
+pub struct TakenExit {
+    /// What leaving does.
+    pub plan: PlannedExit,
     /// How often it was taken.
     pub count: Cell<u64>,
     /// Types that made its guard fail, at most [`GUILTY_TYPES`].
     pub guilty: RefCell<Vec<GuiltyType>>,
 }
 
-impl UnitExit {
-    /// What leaving here does.
+/// The exits of an installed unit. Most are never taken, so each is worked out when it is.
+#[derive(Default)]
+pub struct UnitExits {
+    packed: PackedExits,
+    taken: Box<[OnceCell<Box<TakenExit>>]>,
+}
+
+impl UnitExits {
+    fn new(packed: PackedExits) -> UnitExits {
+        let taken = (0..packed.len()).map(|_| OnceCell::new()).collect();
+        UnitExits { packed, taken }
+    }
+
+    /// An exit by its id.
     #[inline]
-    pub fn plan(&self) -> &PlannedExit {
-        self.plan.get_or_init(|| Box::new(plan_exit(&self.exit)))
+    pub fn get(&self, id: usize) -> Option<&TakenExit> {
+        let taken = self.taken.get(id)?;
+        Some(taken.get_or_init(|| {
+            let plan = plan_exit(&self.packed.exit(id));
+            Box::new(TakenExit { plan, count: Cell::new(0), guilty: RefCell::default() })
+        }))
+    }
+
+    /// Those that were worked out.
+    pub fn taken(&self) -> impl Iterator<Item = &TakenExit> {
+        self.taken.iter().filter_map(|taken| taken.get()).map(|taken| &**taken)
     }
 }
 
@@ -167,7 +187,7 @@ pub struct UnitRecord {
     /// The objects that references are held to.
     references: Vec<*mut PyObject>,
     /// Exits by id, once installed.
-    pub exits: OnceCell<Box<[UnitExit]>>,
+    pub exits: OnceCell<UnitExits>,
     /// Exits that speak against the code, and how many more of them until somebody has to look at the unit.
     pub exits_against: Cell<u64>,
     /// See [`UnitRecord::look_after`].
@@ -284,10 +304,8 @@ impl UnitRecord {
     pub fn install(&self, _py: Attached, arena: &mut Arena, code: CompiledCode) -> Result<(), String> {
         let total =
             self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
-        let inlined = code.exits.exits.iter().map(|exit| {
-            let inlined = exit.frames.len().saturating_sub(1);
-            exit.frames[..inlined].iter().map(|frame| self.codes[frame.code].frame_words).sum::<usize>()
-        });
+        let inlined = code.exits.inlined.iter();
+        let inlined = inlined.map(|codes| codes.iter().map(|code| self.codes[*code].frame_words).sum::<usize>());
         let reserved = total + inlined.max().unwrap_or(0);
         if reserved > MAX_FRAME_WORDS {
             return Err(format!("needs {reserved} words of the data stack, at most {MAX_FRAME_WORDS} are possible"));
@@ -297,13 +315,7 @@ impl UnitRecord {
         debug_assert!(sites.is_ok(), "installed once");
         self.total_words.set(total);
         self.reserved_words.set(reserved);
-        let exits = code.exits.exits.into_iter().map(|exit| UnitExit {
-            exit,
-            plan: OnceCell::new(),
-            count: Cell::new(0),
-            guilty: RefCell::default(),
-        });
-        let exits = self.exits.set(exits.collect());
+        let exits = self.exits.set(UnitExits::new(code.exits));
         debug_assert!(exits.is_ok(), "installed once");
         self.place.set(Some(place));
         // SAFETY: the place holds a function of that type, made for this record.
@@ -323,17 +335,21 @@ impl UnitRecord {
         self.checked_version.set(u64::MAX);
     }
 
-    /// Exits by id; none before it is installed.
+    /// An exit by its id; none before the unit is installed.
     #[inline]
-    pub fn exits(&self) -> &[UnitExit] {
-        self.exits.get().map_or(&[], |exits| exits)
+    pub fn exit(&self, id: usize) -> Option<&TakenExit> {
+        self.exits.get()?.get(id)
+    }
+
+    fn taken_exits(&self) -> impl Iterator<Item = &TakenExit> {
+        self.exits.get().into_iter().flat_map(UnitExits::taken).filter(|exit| exit.count.get() > 0)
     }
 
     /// Counts an exit. Every so many exits that speak against the code somebody is asked to look at the unit.
     #[inline]
-    pub fn count_exit(&self, exit: &UnitExit) {
+    pub fn count_exit(&self, exit: &TakenExit) {
         exit.count.set(exit.count.get() + 1);
-        if !exit.exit.benign {
+        if !exit.plan.benign {
             let against = self.exits_against.get() + 1;
             self.exits_against.set(against);
             if against >= self.look_at.get() && !self.is_invalid() {
@@ -350,9 +366,8 @@ impl UnitRecord {
 
     /// What its exits say to the next compilation.
     pub fn exit_facts(&self) -> Vec<ExitFact> {
-        let taken = self.exits().iter().filter(|exit| exit.count.get() > 0 && !exit.exit.benign);
-        let facts = taken.map(|taken| {
-            let frame = &taken.exit.frames[0];
+        let facts = self.taken_exits().filter(|exit| !exit.plan.benign).map(|taken| {
+            let frame = &taken.plan.frames[0];
             let offset = match frame.resume {
                 Resume::At { start, .. } => start,
                 Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
@@ -360,7 +375,7 @@ impl UnitRecord {
             ExitFact {
                 code: self.codes[frame.code].code.0 as usize,
                 offset,
-                reason: taken.exit.reason.into(),
+                reason: taken.plan.reason.into(),
                 count: taken.count.get(),
                 classes: taken.guilty.borrow().iter().map(|known| known.version).collect(),
             }
@@ -389,7 +404,7 @@ impl UnitRecord {
 
     /// How often it was left, and how often of these for something that speaks against the code.
     pub fn exit_totals(&self) -> (u64, u64) {
-        (self.exits().iter().map(|exit| exit.count.get()).sum(), self.exits_against.get())
+        (self.taken_exits().map(|exit| exit.count.get()).sum(), self.exits_against.get())
     }
 
     /// Frees the record, its code and its references.
