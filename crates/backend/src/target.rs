@@ -3,7 +3,7 @@
 use coluber_ir::{Helper, Kind, ObjectId, exit_table::PackedExits};
 
 /// Addresses and offsets of the running interpreter, gathered by the runtime. All offsets in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Target {
     /// Address of each helper, by number.
     pub helpers: Vec<u64>,

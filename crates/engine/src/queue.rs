@@ -328,32 +328,7 @@ mod tests {
             exits: vec![],
             objects: ObjectTable::default(),
         };
-        let target = Target {
-            helpers: vec![],
-            leave: 0,
-            dealloc: 0,
-            finish_inlined_frame: 0,
-            inlined_frame_word: 0,
-            box_int: 0,
-            box_float: 0,
-            unbox_int: 0,
-            float_power: 0,
-            power_exit_bits: 0,
-            record_first_store: 0,
-            finish_inlined_frame: 0,
-            inlined_frame_word: 0,
-            vectorcall: 0,
-            types: vec![],
-            true_object: 0,
-            false_object: 0,
-            none_object: 0,
-            exhausted_mark: 0,
-            small_ints: (0, 0, 0, 0),
-            debug_refcounts: false,
-            incref: 0,
-            decref: 0,
-            layout: Default::default(),
-        };
+        let target = Target::default();
         Job {
             unit: UnitId(unit),
             strategy: Arc::new(Panics),
