@@ -340,8 +340,7 @@ impl Lowerer<'_> {
             Some(names) => self.value(names),
             None => self.iconst(0),
         };
-        let result =
-            self.call_address(self.target.vectorcall, &[callable, vector, count, names], &[types::I64])[0];
+        let result = self.call_address(self.target.vectorcall, &[callable, vector, count, names], &[types::I64])[0];
         let failed = self.is_zero(result);
         self.raise_if(failed, state);
         self.hide_state(state);

@@ -175,10 +175,7 @@ impl Lowerer<'_> {
                     (Type::I64, _) => ExitValue::Int(words.word(root, 0)),
                     (Type::F64, _) => ExitValue::Float(words.word(root, 0)),
                     (Type::Bool, _) => ExitValue::Bool(words.word(root, 0)),
-                    _ => ExitValue::Object {
-                        word: words.word(root, 0),
-                        owned: self.function.values[root].owned,
-                    },
+                    _ => ExitValue::Object { word: words.word(root, 0), owned: self.function.values[root].owned },
                 }
             }
             SlotValue::TaggedInt(value) => match self.function.def_op(value) {
@@ -209,8 +206,7 @@ impl Lowerer<'_> {
     /// only the rest and goes on in the other.
     pub fn finish_exits(&mut self) {
         let exits = std::mem::take(&mut self.pending_exits);
-        let mut sets: Vec<StateWords> =
-            exits.iter().map(|exit| self.state_words[&exit.state].clone()).collect();
+        let mut sets: Vec<StateWords> = exits.iter().map(|exit| self.state_words[&exit.state].clone()).collect();
         sets.sort_unstable_by(|left, right| left.len().cmp(&right.len()).then_with(|| left.cmp(right)));
         sets.dedup();
         let blocks: Vec<clif::Block> = sets

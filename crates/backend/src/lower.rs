@@ -6,9 +6,7 @@ use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
 use coluber_ir::exit_table::{ExitKind, ExitTable};
 use coluber_ir::ops::IteratorField;
-use coluber_ir::{
-    Block, BlockCall, Comparison, FrameStateId, Function, Kind, ObjectId, Op, Overflow, Type, Value,
-};
+use coluber_ir::{Block, BlockCall, Comparison, FrameStateId, Function, Kind, ObjectId, Op, Overflow, Type, Value};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{
     self as clif, AbiParam, BlockArg, InstBuilder, MemFlagsData, Signature, SourceLoc, StackSlotData, StackSlotKind,
@@ -75,8 +73,7 @@ impl<'a> Lowerer<'a> {
             8 * (most_arguments(function) + 2),
             3,
         ));
-        let scratch =
-            builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
+        let scratch = builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
         let zero = clif::Value::from_u32(0);
         let output_word = LEAVE_WORD as u32 + 1;
         let inlined_word = output_word + output_words(function);
@@ -147,8 +144,7 @@ impl<'a> Lowerer<'a> {
             self.slot_memory = slots.remove(&block).unwrap_or_default();
             for &inst in &self.function.blocks[block].insts {
                 let data = &self.function.insts[inst];
-                self.builder
-                    .set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
+                self.builder.set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
                 let result = self.lower(&data.op)?;
                 if let Some(value) = data.result {
                     if let Op::LoadArgument { slot } | Op::LoadLocal { slot } = data.op {
@@ -200,9 +196,13 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Calls a C function by its address.
-    pub fn call_address(&mut self, address: u64, arguments: &[clif::Value], returns: &[clif::Type]) -> Vec<clif::Value> {
-        let kinds: Vec<clif::Type> =
-            arguments.iter().map(|value| self.builder.func.dfg.value_type(*value)).collect();
+    pub fn call_address(
+        &mut self,
+        address: u64,
+        arguments: &[clif::Value],
+        returns: &[clif::Type],
+    ) -> Vec<clif::Value> {
+        let kinds: Vec<clif::Type> = arguments.iter().map(|value| self.builder.func.dfg.value_type(*value)).collect();
         let signature = self.signature(&kinds, returns);
         let callee = self.iconst(address);
         let call = self.builder.ins().call_indirect(signature, callee, arguments);
@@ -240,11 +240,7 @@ impl<'a> Lowerer<'a> {
 
     /// Number of local slots of the unit's own code.
     fn slot_count(&self) -> u32 {
-        self.function
-            .states
-            .values()
-            .find(|state| state.caller.is_none())
-            .map_or(0, |state| state.locals.len() as u32)
+        self.function.states.values().find(|state| state.caller.is_none()).map_or(0, |state| state.locals.len() as u32)
     }
 
     fn target_of(&self, call: &BlockCall) -> (clif::Block, Vec<BlockArg>) {
@@ -463,8 +459,7 @@ impl<'a> Lowerer<'a> {
                 self.exit_unless(right, *state, "IntTrueDivide");
                 for operand in [left, right] {
                     let shifted = self.builder.ins().iadd_imm_s(operand, 1 << 53);
-                    let exact =
-                        self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, shifted, 1 << 54);
+                    let exact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThanOrEqual, shifted, 1 << 54);
                     self.exit_unless(exact, *state, "IntTrueDivide");
                 }
                 let left = self.builder.ins().fcvt_from_sint(types::F64, left);

@@ -36,9 +36,7 @@ pub(crate) fn own_state(function: &Function, mut state: FrameStateId) -> FrameSt
 pub(crate) fn shows_frames(op: &Op) -> bool {
     match op {
         Op::Call { .. } | Op::CallKw { .. } => true,
-        Op::Invoke { helper, .. } => {
-            helper.flag() == coluber_ir::helpers::HelperFlag::python || helper.takes_frame()
-        }
+        Op::Invoke { helper, .. } => helper.flag() == coluber_ir::helpers::HelperFlag::python || helper.takes_frame(),
         _ => false,
     }
 }

@@ -72,46 +72,107 @@ pub enum Op {
     // -- locals and constants
     Nop,
     /// Start of a function or resume point after a yield; a safe point when entered from outside.
-    Resume { argument: u32 },
+    Resume {
+        argument: u32,
+    },
     /// Pushes a local that is known to be bound.
-    LoadFast { local: u32 },
-    LoadFastCheck { local: u32 },
-    LoadFastAndClear { local: u32 },
-    StoreFast { local: u32 },
-    DeleteFast { local: u32 },
+    LoadFast {
+        local: u32,
+    },
+    LoadFastCheck {
+        local: u32,
+    },
+    LoadFastAndClear {
+        local: u32,
+    },
+    StoreFast {
+        local: u32,
+    },
+    DeleteFast {
+        local: u32,
+    },
     /// `LOAD_CONST`, `LOAD_SMALL_INT` and `LOAD_COMMON_CONSTANT`.
-    LoadConst { value: ObjectId },
+    LoadConst {
+        value: ObjectId,
+    },
     PopTop,
     PushNull,
-    Copy { depth: u32 },
-    Swap { depth: u32 },
+    Copy {
+        depth: u32,
+    },
+    Swap {
+        depth: u32,
+    },
     // -- names
-    LoadName { name: ObjectId },
-    StoreName { name: ObjectId },
-    DeleteName { name: ObjectId },
-    LoadGlobal { name: ObjectId, push_null: bool },
-    StoreGlobal { name: ObjectId },
-    DeleteGlobal { name: ObjectId },
-    MakeCell { local: u32 },
-    CopyFreeVars { count: u32 },
-    LoadDeref { local: u32 },
-    StoreDeref { local: u32 },
-    DeleteDeref { local: u32 },
-    LoadFromDictOrDeref { local: u32 },
-    LoadFromDictOrGlobals { name: ObjectId },
+    LoadName {
+        name: ObjectId,
+    },
+    StoreName {
+        name: ObjectId,
+    },
+    DeleteName {
+        name: ObjectId,
+    },
+    LoadGlobal {
+        name: ObjectId,
+        push_null: bool,
+    },
+    StoreGlobal {
+        name: ObjectId,
+    },
+    DeleteGlobal {
+        name: ObjectId,
+    },
+    MakeCell {
+        local: u32,
+    },
+    CopyFreeVars {
+        count: u32,
+    },
+    LoadDeref {
+        local: u32,
+    },
+    StoreDeref {
+        local: u32,
+    },
+    DeleteDeref {
+        local: u32,
+    },
+    LoadFromDictOrDeref {
+        local: u32,
+    },
+    LoadFromDictOrGlobals {
+        name: ObjectId,
+    },
     LoadLocals,
     LoadBuildClass,
     // -- attributes
     /// With `method`, pushes (callable, self or NULL) as `LOAD_ATTR` with the low bit set does.
-    LoadAttr { name: ObjectId, method: bool },
-    StoreAttr { name: ObjectId },
-    DeleteAttr { name: ObjectId },
+    LoadAttr {
+        name: ObjectId,
+        method: bool,
+    },
+    StoreAttr {
+        name: ObjectId,
+    },
+    DeleteAttr {
+        name: ObjectId,
+    },
     /// Stack: global super, class, self.
-    LoadSuperAttr { name: ObjectId, method: bool, two_arguments: bool },
+    LoadSuperAttr {
+        name: ObjectId,
+        method: bool,
+        two_arguments: bool,
+    },
     /// `LOAD_SPECIAL`: pops the owner, pushes (method, self or NULL).
-    LoadSpecial { method: SpecialMethod },
+    LoadSpecial {
+        method: SpecialMethod,
+    },
     // -- operators
-    BinaryOp { kind: BinaryKind, inplace: bool },
+    BinaryOp {
+        kind: BinaryKind,
+        inplace: bool,
+    },
     BinarySubscript,
     BinarySlice,
     StoreSlice,
@@ -123,53 +184,120 @@ pub enum Op {
     UnaryNot,
     ToBool,
     /// With `to_bool`, the result is converted to an exact bool.
-    Compare { comparison: Comparison, to_bool: bool },
-    Is { invert: bool },
-    Contains { invert: bool },
+    Compare {
+        comparison: Comparison,
+        to_bool: bool,
+    },
+    Is {
+        invert: bool,
+    },
+    Contains {
+        invert: bool,
+    },
     // -- building
-    BuildTuple { count: u32 },
-    BuildList { count: u32 },
-    BuildSet { count: u32 },
-    BuildMap { count: u32 },
-    BuildString { count: u32 },
-    BuildSlice { count: u32 },
+    BuildTuple {
+        count: u32,
+    },
+    BuildList {
+        count: u32,
+    },
+    BuildSet {
+        count: u32,
+    },
+    BuildMap {
+        count: u32,
+    },
+    BuildString {
+        count: u32,
+    },
+    BuildSlice {
+        count: u32,
+    },
     BuildTemplate,
-    BuildInterpolation { argument: u32 },
-    ListAppend { depth: u32 },
-    ListExtend { depth: u32 },
-    SetAdd { depth: u32 },
-    SetUpdate { depth: u32 },
-    MapAdd { depth: u32 },
-    DictUpdate { depth: u32 },
-    DictMerge { depth: u32 },
-    UnpackSequence { count: u32 },
-    UnpackEx { before: u32, after: u32 },
-    ConvertValue { conversion: u32 },
+    BuildInterpolation {
+        argument: u32,
+    },
+    ListAppend {
+        depth: u32,
+    },
+    ListExtend {
+        depth: u32,
+    },
+    SetAdd {
+        depth: u32,
+    },
+    SetUpdate {
+        depth: u32,
+    },
+    MapAdd {
+        depth: u32,
+    },
+    DictUpdate {
+        depth: u32,
+    },
+    DictMerge {
+        depth: u32,
+    },
+    UnpackSequence {
+        count: u32,
+    },
+    UnpackEx {
+        before: u32,
+        after: u32,
+    },
+    ConvertValue {
+        conversion: u32,
+    },
     FormatSimple,
     FormatWithSpec,
     // -- calls. Stack: callable, self or NULL, arguments...
-    Call { count: u32 },
+    Call {
+        count: u32,
+    },
     /// As `Call`, with a tuple of keyword names on top.
-    CallKw { count: u32 },
+    CallKw {
+        count: u32,
+    },
     /// Stack: callable, NULL, positional tuple, mapping or NULL.
     CallFunctionEx,
-    CallIntrinsic1 { function: u32 },
-    CallIntrinsic2 { function: u32 },
+    CallIntrinsic1 {
+        function: u32,
+    },
+    CallIntrinsic2 {
+        function: u32,
+    },
     MakeFunction,
-    SetFunctionAttribute { attribute: u32 },
+    SetFunctionAttribute {
+        attribute: u32,
+    },
     // -- control flow; targets are the `start` of instructions
-    Jump { target: Offset },
+    Jump {
+        target: Offset,
+    },
     /// `check` is false for `JUMP_BACKWARD_NO_INTERRUPT`.
-    JumpBackward { target: Offset, check: bool },
-    PopJumpIfFalse { target: Offset },
-    PopJumpIfTrue { target: Offset },
-    PopJumpIfNone { target: Offset },
-    PopJumpIfNotNone { target: Offset },
+    JumpBackward {
+        target: Offset,
+        check: bool,
+    },
+    PopJumpIfFalse {
+        target: Offset,
+    },
+    PopJumpIfTrue {
+        target: Offset,
+    },
+    PopJumpIfNone {
+        target: Offset,
+    },
+    PopJumpIfNotNone {
+        target: Offset,
+    },
     /// `sync` of GET_ITER: pops the iterable, pushes [`crate::Code::iterator_slots`] slots.
     GetIter,
     /// `for` over what `GetIter` pushed: pushes the next item, or jumps to `exhausted` (a `PopIter` or `EndFor`
     /// instruction) with the iterator still there and nothing pushed.
-    ForIter { exhausted: Offset },
+    ForIter {
+        exhausted: Offset,
+    },
     /// Pops the value above the iterator; reached only through instrumentation or `ForIter` of generators.
     EndFor,
     /// Pops the iterator's slots.
@@ -177,18 +305,28 @@ pub enum Op {
     ReturnValue,
     // -- generators and coroutines
     ReturnGenerator,
-    YieldValue { argument: u32 },
-    Send { target: Offset },
+    YieldValue {
+        argument: u32,
+    },
+    Send {
+        target: Offset,
+    },
     EndSend,
     CleanupThrow,
     GetYieldFromIter,
-    GetAwaitable { argument: u32 },
+    GetAwaitable {
+        argument: u32,
+    },
     GetAiter,
     GetAnext,
     EndAsyncFor,
     // -- exceptions
-    Raise { count: u32 },
-    Reraise { argument: u32 },
+    Raise {
+        count: u32,
+    },
+    Reraise {
+        argument: u32,
+    },
     PushExcInfo,
     PopExcept,
     CheckExcMatch,
@@ -196,17 +334,25 @@ pub enum Op {
     WithExceptStart,
     ExitInitCheck,
     // -- imports, matching, others
-    ImportName { name: ObjectId },
-    ImportFrom { name: ObjectId },
+    ImportName {
+        name: ObjectId,
+    },
+    ImportFrom {
+        name: ObjectId,
+    },
     GetLen,
     MatchMapping,
     MatchSequence,
     MatchKeys,
-    MatchClass { count: u32 },
+    MatchClass {
+        count: u32,
+    },
     SetupAnnotations,
     InterpreterExit,
     /// An opcode the decoder has no neutral form for. Its CPython name, for the bailout message.
-    Unsupported { name: &'static str },
+    Unsupported {
+        name: &'static str,
+    },
 }
 
 /// How an instance attribute was found.
@@ -239,11 +385,19 @@ pub enum AttributeFeedback {
 #[allow(missing_docs)]
 pub enum CallFeedback {
     /// A Python function with that `func_version`.
-    Python { version: u32, function: Option<ObjectId> },
+    Python {
+        version: u32,
+        function: Option<ObjectId>,
+    },
     /// A bound method whose function has that version.
-    BoundMethod { version: u32, function: Option<ObjectId> },
+    BoundMethod {
+        version: u32,
+        function: Option<ObjectId>,
+    },
     /// A class with a Python `__init__` that can be entered in line.
-    ClassWithInit { version: u32 },
+    ClassWithInit {
+        version: u32,
+    },
     /// Builtins by specialised form.
     Type1,
     Str1,

@@ -184,17 +184,20 @@ impl Snapshot {
         let mut more = Vec::new();
         for exit in self.exits.iter().filter(|exit| !exit.classes.is_empty()) {
             let code = &self.codes[exit.code];
-            let accesses = || (0..code.instructions.len()).filter_map(|index| Some((index, code.accessed_local(index)?)));
+            let accesses =
+                || (0..code.instructions.len()).filter_map(|index| Some((index, code.accessed_local(index)?)));
             let Some((_, local)) = accesses().find(|(index, _)| code.instructions[*index].start == exit.offset) else {
                 continue;
             };
-            let others = accesses().filter(|(_, other)| *other == local).map(|(index, _)| code.instructions[index].start);
+            let others =
+                accesses().filter(|(_, other)| *other == local).map(|(index, _)| code.instructions[index].start);
             more.extend(others.map(|offset| ExitFact { offset, ..exit.clone() }));
         }
         for fact in more {
-            let known = self.exits.iter_mut().find(|known| {
-                (known.code, known.offset, &known.reason) == (fact.code, fact.offset, &fact.reason)
-            });
+            let known = self
+                .exits
+                .iter_mut()
+                .find(|known| (known.code, known.offset, &known.reason) == (fact.code, fact.offset, &fact.reason));
             match known {
                 Some(known) => {
                     known.count = known.count.max(fact.count);

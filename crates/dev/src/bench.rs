@@ -58,11 +58,7 @@ const ROWS: [(&str, &str, &[&str]); 39] = [
     ("logging_simple", "logging", &["simple"]),
     ("logging_silent", "logging", &["silent"]),
     ("pickle_pure_python", "pickle", &["--pure-python", "pickle"]),
-    (
-        "unpickle_pure_python",
-        "pickle",
-        &["--pure-python", "unpickle"],
-    ),
+    ("unpickle_pure_python", "pickle", &["--pure-python", "unpickle"]),
     ("html5lib", "html5lib", &[]),
     ("tomli_loads", "tomli_loads", &[]),
     ("json_dumps", "json_dumps", &[]),
@@ -131,13 +127,8 @@ struct Report {
 impl Report {
     /// Median of the iterations after the warm-up.
     fn steady(&self, warmup: f64) -> f64 {
-        let late: Vec<f64> = self
-            .starts
-            .iter()
-            .zip(&self.times)
-            .filter(|(s, _)| **s >= warmup)
-            .map(|(_, t)| *t)
-            .collect();
+        let late: Vec<f64> =
+            self.starts.iter().zip(&self.times).filter(|(s, _)| **s >= warmup).map(|(_, t)| *t).collect();
         let count = self.times.len();
         let enough = if late.len() >= STEADY_ITERATIONS {
             late
@@ -171,9 +162,7 @@ impl Measured {
     fn new(reports: Vec<Report>, warmup: f64) -> Self {
         let of = |value: &dyn Fn(&Report) -> f64| median(reports.iter().map(value).collect());
         let steady_seconds = of(&|report| report.steady(warmup));
-        let distances = reports
-            .iter()
-            .map(|report| (report.steady(warmup) / steady_seconds - 1.0).abs());
+        let distances = reports.iter().map(|report| (report.steady(warmup) / steady_seconds - 1.0).abs());
         Self {
             steady_seconds,
             first_seconds: of(&|report| report.times[0]),
@@ -235,11 +224,7 @@ pub fn bench(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
                 measured.push(row);
             }
             Err(error) => {
-                println!(
-                    "{:<25} failed: {}",
-                    row.0,
-                    format!("{error:#}").lines().last().unwrap_or_default()
-                );
+                println!("{:<25} failed: {}", row.0, format!("{error:#}").lines().last().unwrap_or_default());
                 eprintln!("{error:#}");
                 failed.push(row.0);
             }
@@ -262,11 +247,7 @@ pub fn bench(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     let sound = failed.is_empty() && measured.iter().all(|row| row.same_output != Some(false));
-    Ok(if sound {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 type Program = (&'static str, &'static str, &'static [&'static str]);
@@ -308,16 +289,12 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn row(&self, program: Program) -> Result<Row> {
-        let calibration: Calibration =
-            self.process(program, Mode::Interpreter, &["--calibrate".to_owned()])?;
+        let calibration: Calibration = self.process(program, Mode::Interpreter, &["--calibrate".to_owned()])?;
         let seconds = self.arguments.warmup + self.arguments.measure;
         // Long iterations are compared less often.
         let count = ((seconds / calibration.seconds) as usize).clamp(2, COMPARED_ITERATIONS);
-        let settings = [
-            format!("--loops={}", calibration.loops),
-            format!("--count={count}"),
-            format!("--seconds={seconds}"),
-        ];
+        let settings =
+            [format!("--loops={}", calibration.loops), format!("--count={count}"), format!("--seconds={seconds}")];
         let mut modes = vec![(Mode::Interpreter, Vec::new()), (Mode::Coluber, Vec::new())];
         if self.arguments.cpython_jit {
             modes.push((Mode::CpythonJit, Vec::new()));
@@ -330,13 +307,8 @@ impl Bench<'_> {
         if let Some(reason) = off_reason(&modes[1].1) {
             bail!("Coluber is off: {reason}");
         }
-        let mut measured = modes
-            .into_iter()
-            .map(|(_, reports)| Measured::new(reports, self.arguments.warmup));
-        let (interpreter, coluber) = measured
-            .next()
-            .zip(measured.next())
-            .context("two modes are always measured")?;
+        let mut measured = modes.into_iter().map(|(_, reports)| Measured::new(reports, self.arguments.warmup));
+        let (interpreter, coluber) = measured.next().zip(measured.next()).context("two modes are always measured")?;
         Ok(Row {
             name: program.0.to_owned(),
             loops: calibration.loops,
@@ -350,22 +322,14 @@ impl Bench<'_> {
         })
     }
 
-    fn process<T: for<'de> Deserialize<'de>>(
-        &self,
-        program: Program,
-        mode: Mode,
-        settings: &[String],
-    ) -> Result<T> {
+    fn process<T: for<'de> Deserialize<'de>>(&self, program: Program, mode: Mode, settings: &[String]) -> Result<T> {
         let (name, folder, words) = program;
         let out = self.scratch.path().join("report.json");
         let _ = fs::remove_file(&out);
         let mut command = match self.arguments.pin {
             Some(processor) => {
                 let mut command = self.cx.command("taskset");
-                command
-                    .arg("-c")
-                    .arg(processor.to_string())
-                    .arg(&self.environment.python);
+                command.arg("-c").arg(processor.to_string()).arg(&self.environment.python);
                 command
             }
             None => self.cx.command(&self.environment.python),
@@ -376,38 +340,23 @@ impl Bench<'_> {
             .args(settings)
             .arg("--out")
             .arg(&out)
-            .arg(
-                self.programs
-                    .join(format!("bm_{folder}"))
-                    .join("run_benchmark.py"),
-            )
+            .arg(self.programs.join(format!("bm_{folder}")).join("run_benchmark.py"))
             .args(words)
             .env("PYTHONHASHSEED", "0")
             .env("COLUBER", if mode == Mode::Coluber { "1" } else { "0" })
-            .env(
-                "PYTHON_JIT",
-                if mode == Mode::CpythonJit { "1" } else { "0" },
-            );
+            .env("PYTHON_JIT", if mode == Mode::CpythonJit { "1" } else { "0" });
         let output = run_captured(&mut command)?;
         if !output.status.success() {
-            bail!(
-                "{name}: {}\n{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim_end()
-            );
+            bail!("{name}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
         }
-        let text =
-            fs::read_to_string(&out).with_context(|| format!("{name} has written no report"))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("the report of {name} is not understood"))
+        let text = fs::read_to_string(&out).with_context(|| format!("{name} has written no report"))?;
+        serde_json::from_str(&text).with_context(|| format!("the report of {name} is not understood"))
     }
 }
 
 fn code_bytes(reports: &[Report]) -> u64 {
     let stats = reports.last().and_then(|report| report.stats.clone());
-    let stats: Stats = stats
-        .and_then(|stats| serde_json::from_value(stats).ok())
-        .unwrap_or_default();
+    let stats: Stats = stats.and_then(|stats| serde_json::from_value(stats).ok()).unwrap_or_default();
     stats.code_bytes()
 }
 
@@ -416,25 +365,14 @@ fn off_reason(reports: &[Report]) -> Option<String> {
     reports.iter().find_map(|report| {
         let status = report.stats.as_ref().map(|stats| &stats["status"]);
         let is_on = status.is_some_and(|status| status["enabled"] == true);
-        (!is_on).then(|| {
-            status.map_or_else(
-                || "not loaded".to_owned(),
-                |status| status["reason"].to_string(),
-            )
-        })
+        (!is_on).then(|| status.map_or_else(|| "not loaded".to_owned(), |status| status["reason"].to_string()))
     })
 }
 
 fn same_output(interpreter: &[Report], coluber: &[Report]) -> Option<bool> {
     let expected = &interpreter.first()?.checksum;
-    let stable = interpreter
-        .iter()
-        .all(|report| &report.checksum == expected && report.consistent);
-    stable.then(|| {
-        coluber
-            .iter()
-            .all(|report| &report.checksum == expected && report.consistent)
-    })
+    let stable = interpreter.iter().all(|report| &report.checksum == expected && report.consistent);
+    stable.then(|| coluber.iter().all(|report| &report.checksum == expected && report.consistent))
 }
 
 fn print_header(cpython_jit: bool) {
@@ -451,12 +389,10 @@ fn print_row(row: &Row) {
         Some(false) => "DIFFERS",
         None => "-",
     };
-    let jit = row.cpython_jit.as_ref().map_or_else(String::new, |jit| {
-        format!(
-            "  {:>6.2}x",
-            row.interpreter.steady_seconds / jit.steady_seconds
-        )
-    });
+    let jit = row
+        .cpython_jit
+        .as_ref()
+        .map_or_else(String::new, |jit| format!("  {:>6.2}x", row.interpreter.steady_seconds / jit.steady_seconds));
     println!(
         "{:<25} {:>9.2} {:>9.2} {:>7.2}x {:>6.1}% {:>7.2} {:>8.2} {:>8.1} {:>8.1}  {output:<7}{jit}",
         row.name,
@@ -477,21 +413,9 @@ fn print_summary(rows: &[Row], failed: &[&str]) {
     }
     let mean = geometric_mean(rows.iter().map(|row| row.speedup));
     let first = geometric_mean(rows.iter().map(|row| row.first_iteration_ratio));
-    let losers: Vec<&str> = rows
-        .iter()
-        .filter(|row| row.speedup < 0.95)
-        .map(|row| row.name.as_str())
-        .collect();
-    println!(
-        "{:<25} {:>9} {:>9} {mean:>7.2}x {:>7} {first:>7.2}",
-        "geometric mean", "", "", ""
-    );
-    println!(
-        "{} rows, {} below 0.95x: {}",
-        rows.len(),
-        losers.len(),
-        losers.join(" ")
-    );
+    let losers: Vec<&str> = rows.iter().filter(|row| row.speedup < 0.95).map(|row| row.name.as_str()).collect();
+    println!("{:<25} {:>9} {:>9} {mean:>7.2}x {:>7} {first:>7.2}", "geometric mean", "", "", "");
+    println!("{} rows, {} below 0.95x: {}", rows.len(), losers.len(), losers.join(" "));
     if !failed.is_empty() {
         println!("failed: {}", failed.join(" "));
     }
@@ -505,15 +429,8 @@ fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
 /// What the numbers were measured on.
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| {
-        line.strip_prefix("model name")?
-            .split_once(": ")
-            .map(|(_, name)| name)
-    });
-    let processors = info
-        .lines()
-        .filter(|line| line.starts_with("processor"))
-        .count();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ").map(|(_, name)| name));
+    let processors = info.lines().filter(|line| line.starts_with("processor")).count();
     format!("{} ({processors} processors)", model.unwrap_or("unknown"))
 }
 
@@ -527,14 +444,7 @@ mod tests {
             starts.push(starts[starts.len() - 1] + time);
         }
         starts.pop();
-        Report {
-            starts,
-            times: times.to_vec(),
-            checksum: None,
-            consistent: true,
-            rss_bytes: 0,
-            stats: None,
-        }
+        Report { starts, times: times.to_vec(), checksum: None, consistent: true, rss_bytes: 0, stats: None }
     }
 
     #[test]
@@ -558,10 +468,7 @@ mod tests {
 
     #[test]
     fn output_is_not_judged_where_the_interpreter_alone_differs() {
-        let sum = |text: &str| Report {
-            checksum: Some(text.to_owned()),
-            ..report(&[1.0])
-        };
+        let sum = |text: &str| Report { checksum: Some(text.to_owned()), ..report(&[1.0]) };
         assert_eq!(same_output(&[sum("a"), sum("b")], &[sum("a")]), None);
         assert_eq!(same_output(&[sum("a"), sum("a")], &[sum("c")]), Some(false));
         assert_eq!(same_output(&[sum("a")], &[sum("a")]), Some(true));

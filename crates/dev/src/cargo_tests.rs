@@ -16,23 +16,12 @@ use crate::provision::{self, Version, Wanted};
 use crate::tidy::dependencies_in;
 
 /// Runs the tests of the crates against one interpreter; of all crates, or of those only that know one.
-pub fn run(
-    cx: &Context,
-    version: Version,
-    only_python_crates: bool,
-    filter: Option<&str>,
-) -> Result<bool> {
+pub fn run(cx: &Context, version: Version, only_python_crates: bool, filter: Option<&str>) -> Result<bool> {
     let mut command = cx.command("cargo");
-    let has_nextest = run_captured(cx.command("cargo").args(["nextest", "--version"]))
-        .is_ok_and(|out| out.status.success());
+    let has_nextest =
+        run_captured(cx.command("cargo").args(["nextest", "--version"])).is_ok_and(|out| out.status.success());
     if has_nextest {
-        command.args([
-            "nextest",
-            "run",
-            "--no-fail-fast",
-            "--no-tests=pass",
-            "--status-level=fail",
-        ]);
+        command.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass", "--status-level=fail"]);
     } else {
         command.args(["test", "--no-fail-fast", "--quiet"]);
     }
@@ -57,43 +46,18 @@ pub fn prepare(cx: &Context, command: &mut Command, version: Version) -> Result<
 
 /// The environment variables that say it; `cargo dev env` prints them for plain cargo commands.
 pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, String)>> {
-    let python = provision::interpreter(
-        cx,
-        Wanted {
-            version,
-            debug: false,
-            testsuite: false,
-        },
-    )?;
-    let answer =
-        run_quiet(
-            cx.command(&python)
-                .args(["-I", "-c", "import sys; print(sys.base_prefix)"]),
-        )?;
+    let python = provision::interpreter(cx, Wanted { version, debug: false, testsuite: false })?;
+    let answer = run_quiet(cx.command(&python).args(["-I", "-c", "import sys; print(sys.base_prefix)"]))?;
     let home = PathBuf::from(answer.trim());
-    let mut variables = vec![
-        ("PYO3_PYTHON", python.display().to_string()),
-        ("PYTHONHOME", home.display().to_string()),
-    ];
-    if !provision::debian_prefix(cx, version).is_some_and(|prefix| home.starts_with(prefix.root()))
-    {
+    let mut variables = vec![("PYO3_PYTHON", python.display().to_string()), ("PYTHONHOME", home.display().to_string())];
+    if !provision::debian_prefix(cx, version).is_some_and(|prefix| home.starts_with(prefix.root())) {
         return Ok(variables);
     }
     // The flags are the same whatever the version, or everything would be built again for each: so all must be there.
     for other in Version::ALL {
-        provision::interpreter(
-            cx,
-            Wanted {
-                version: other,
-                debug: false,
-                testsuite: false,
-            },
-        )?;
+        provision::interpreter(cx, Wanted { version: other, debug: false, testsuite: false })?;
     }
-    let prefixes: Vec<Prefix> = Version::ALL
-        .into_iter()
-        .filter_map(|version| Prefix::of(cx, version))
-        .collect();
+    let prefixes: Vec<Prefix> = Version::ALL.into_iter().filter_map(|version| Prefix::of(cx, version)).collect();
     // One folder with nothing but the libpythons: the linker must not see the prefixes' newer C libraries.
     let link = cx.target.join("libpython");
     fs::create_dir_all(&link)?;
@@ -102,28 +66,17 @@ pub fn variables(cx: &Context, version: Version) -> Result<Vec<(&'static str, St
         let (from, to) = (prefix.libraries.join(&name), link.join(&name));
         if fs::read_link(&to).ok().as_deref() != Some(&from) {
             let _ = fs::remove_file(&to);
-            std::os::unix::fs::symlink(&from, &to)
-                .with_context(|| format!("cannot link {}", to.display()))?;
+            std::os::unix::fs::symlink(&from, &to).with_context(|| format!("cannot link {}", to.display()))?;
         }
     }
     let loader = prefixes.last().context("one prefix at least is there")?;
     let mut search: Vec<String> = vec![loader.libraries.display().to_string()];
-    search.extend(
-        prefixes
-            .iter()
-            .map(|prefix| prefix.libraries.display().to_string()),
-    );
+    search.extend(prefixes.iter().map(|prefix| prefix.libraries.display().to_string()));
     let flags = [
         format!("-Lnative={}", link.display()),
         "-Clink-arg=-Wl,--allow-shlib-undefined".to_owned(),
-        format!(
-            "-Clink-arg=-Wl,--dynamic-linker={}",
-            loader.loader.display()
-        ),
-        format!(
-            "-Clink-arg=-Wl,--disable-new-dtags,-rpath,{}",
-            search.join(":")
-        ),
+        format!("-Clink-arg=-Wl,--dynamic-linker={}", loader.loader.display()),
+        format!("-Clink-arg=-Wl,--disable-new-dtags,-rpath,{}", search.join(":")),
     ];
     variables.push(("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")));
     // With a named target the flags reach the tests, and not the build scripts and macros that the system runs.
@@ -140,12 +93,7 @@ struct Prefix {
 impl Prefix {
     fn of(cx: &Context, version: Version) -> Option<Self> {
         let prefix = provision::debian_prefix(cx, version)?;
-        Some(Self {
-            version,
-
-            libraries: prefix.libraries(),
-            loader: prefix.loader(),
-        })
+        Some(Self { version, libraries: prefix.libraries(), loader: prefix.loader() })
     }
 }
 
@@ -168,11 +116,7 @@ fn python_crates(cx: &Context) -> Result<Vec<String>> {
     loop {
         let before = found.len();
         for (package, dependencies) in &manifests {
-            if !found.contains(package)
-                && dependencies
-                    .iter()
-                    .any(|dependency| found.contains(dependency))
-            {
+            if !found.contains(package) && dependencies.iter().any(|dependency| found.contains(dependency)) {
                 found.push(package.clone());
             }
         }
@@ -184,8 +128,5 @@ fn python_crates(cx: &Context) -> Result<Vec<String>> {
 }
 
 fn package_name(folder: &Path) -> String {
-    format!(
-        "coluber-{}",
-        folder.file_name().unwrap_or_default().to_string_lossy()
-    )
+    format!("coluber-{}", folder.file_name().unwrap_or_default().to_string_lossy())
 }

@@ -67,20 +67,13 @@ impl Steps {
             println!("{} {name}", if *passed { "ok    " } else { "FAILED" });
         }
         let passed = self.outcomes.iter().all(|(_, passed)| *passed);
-        if passed {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
+        if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
 pub fn check(cx: &Context, arguments: &CheckArguments) -> Result<ExitCode> {
     let mut steps = Steps::default();
-    steps.run(
-        "format",
-        cx.command("cargo").args(["fmt", "--all", "--check"]),
-    );
+    steps.run("format", cx.command("cargo").args(["fmt", "--all", "--check"]));
     let mut clippy = cx.command("cargo");
     clippy.args(["clippy", "--workspace", "--all-targets", "--quiet"]);
     cargo_tests::prepare(cx, &mut clippy, Version::DEFAULT)?;
@@ -88,10 +81,7 @@ pub fn check(cx: &Context, arguments: &CheckArguments) -> Result<ExitCode> {
     steps.record("tidy", tidy::tidy(cx));
     if !arguments.only_static {
         progress("tests of the crates");
-        steps.record(
-            "crates",
-            cargo_tests::run(cx, Version::DEFAULT, false, None),
-        );
+        steps.record("crates", cargo_tests::run(cx, Version::DEFAULT, false, None));
         steps.record("stub", check_stub(cx));
     }
     Ok(steps.finish())
@@ -107,25 +97,16 @@ fn check_stub(cx: &Context) -> Result<bool> {
 pub fn test(cx: &Context, arguments: &TestArguments) -> Result<ExitCode> {
     let mut steps = Steps::default();
     let filter = arguments.filter.as_deref();
-    let versions = Version::ALL
-        .into_iter()
-        .filter(|known| arguments.python.is_none_or(|one| one == *known));
+    let versions = Version::ALL.into_iter().filter(|known| arguments.python.is_none_or(|one| one == *known));
     for (place, version) in versions.enumerate() {
         if !arguments.no_cargo {
             progress(format!("tests of the crates, Python {version}"));
             let passed = cargo_tests::run(cx, version, place > 0, filter);
             steps.record(format!("crates, Python {version}"), passed);
         }
-        let builds: &[bool] = if arguments.debug {
-            &[false, true]
-        } else {
-            &[false]
-        };
+        let builds: &[bool] = if arguments.debug { &[false, true] } else { &[false] };
         for &debug in builds {
-            let name = format!(
-                "Python tests, Python {version}{}",
-                if debug { " (debug build)" } else { "" }
-            );
+            let name = format!("Python tests, Python {version}{}", if debug { " (debug build)" } else { "" });
             progress(&name);
             steps.record(name, python_tests(cx, version, debug, arguments));
         }
@@ -133,26 +114,16 @@ pub fn test(cx: &Context, arguments: &TestArguments) -> Result<ExitCode> {
     Ok(steps.finish())
 }
 
-fn python_tests(
-    cx: &Context,
-    version: Version,
-    debug: bool,
-    arguments: &TestArguments,
-) -> Result<bool> {
+fn python_tests(cx: &Context, version: Version, debug: bool, arguments: &TestArguments) -> Result<bool> {
     let environment = Environment::with_coluber(cx, version, debug, false)?;
     environment.require(cx, "test", &PYTEST)?;
-    let folders: Vec<&str> = PYTHON_TESTS
-        .into_iter()
-        .filter(|folder| cx.root.join(folder).is_dir())
-        .collect();
+    let folders: Vec<&str> = PYTHON_TESTS.into_iter().filter(|folder| cx.root.join(folder).is_dir()).collect();
     if folders.is_empty() {
         progress("no Python tests yet");
         return Ok(true);
     }
     let mut command = cx.command(&environment.python);
-    command
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .args(folders);
+    command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).args(folders);
     if let Some(filter) = &arguments.filter {
         command.args(["-k", filter]);
     }

@@ -28,11 +28,7 @@ impl Context {
             (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".cache/coluber"),
             _ => target.join("cache"),
         };
-        Ok(Self {
-            root,
-            target,
-            cache,
-        })
+        Ok(Self { root, target, cache })
     }
 
     /// A command that runs `program` in the checkout, free of what cargo set for this process.
@@ -46,19 +42,9 @@ impl Context {
     /// The files under version control or about to be, relative to the checkout.
     pub fn tracked_files(&self) -> Result<Vec<PathBuf>> {
         let mut command = self.command("git");
-        command.args([
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ]);
+        command.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let listing = crate::process::run_quiet(&mut command)?;
-        let mut files: Vec<PathBuf> = listing
-            .split('\0')
-            .filter(|name| !name.is_empty())
-            .map(PathBuf::from)
-            .collect();
+        let mut files: Vec<PathBuf> = listing.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
         files.retain(|file| self.root.join(file).is_file());
         files.sort();
         files.dedup();
@@ -71,23 +57,12 @@ impl Context {
 fn clean_environment(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        let inherited = [
-            "CARGO_HOME",
-            "CARGO_TARGET_DIR",
-            "CARGO_BUILD_JOBS",
-            "CARGO_NET_OFFLINE",
-        ];
-        if text.starts_with("CARGO_")
-            && !inherited.contains(&&*text)
-            && !text.starts_with("CARGO_HTTP_")
-        {
+        let inherited = ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE"];
+        if text.starts_with("CARGO_") && !inherited.contains(&&*text) && !text.starts_with("CARGO_HTTP_") {
             command.env_remove(&name);
         }
     }
-    command
-        .env_remove("LD_LIBRARY_PATH")
-        .env_remove("PYTHONHOME")
-        .env_remove("PYTHONPATH");
+    command.env_remove("LD_LIBRARY_PATH").env_remove("PYTHONHOME").env_remove("PYTHONPATH");
 }
 
 fn find_root() -> Result<PathBuf> {
@@ -100,10 +75,7 @@ fn find_root() -> Result<PathBuf> {
             return Ok(dir.to_path_buf());
         }
     }
-    bail!(
-        "not inside a checkout of Coluber: no crates/dev above {}",
-        start.display()
-    )
+    bail!("not inside a checkout of Coluber: no crates/dev above {}", start.display())
 }
 
 /// Held while something shared is being made; other processes wait.
@@ -114,13 +86,10 @@ pub struct Lock {
 impl Lock {
     pub fn acquire(path: &Path) -> Result<Self> {
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)
-                .with_context(|| format!("cannot create {}", parent.display()))?;
+            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         }
-        let file =
-            fs::File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+        let file = fs::File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(Self { _file: file })
     }
 }

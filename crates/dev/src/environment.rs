@@ -30,53 +30,28 @@ pub struct Environment {
 impl Environment {
     /// The environment for one interpreter, made if there is none; Coluber is not necessarily in it.
     pub fn open(cx: &Context, version: Version, debug: bool, testsuite: bool) -> Result<Self> {
-        let interpreter = provision::interpreter(
-            cx,
-            Wanted {
-                version,
-                debug,
-                testsuite,
-            },
-        )?;
+        let interpreter = provision::interpreter(cx, Wanted { version, debug, testsuite })?;
         let name = format!("{version}{}", if debug { "-dbg" } else { "" });
         let folder = cx.target.join(format!("py{name}"));
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let environment = Self {
-            python: folder.join("venv/bin/python"),
-            name,
-            folder,
-            version,
-        };
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let environment = Self { python: folder.join("venv/bin/python"), name, folder, version };
         let _lock = environment.lock()?;
         let origin = environment.folder.join("interpreter");
         let recorded = fs::read_to_string(&origin).unwrap_or_default();
         let venv = environment.folder.join("venv");
         if recorded != interpreter.to_string_lossy() || !environment.python.exists() {
-            progress(format!(
-                "making an environment for Python {}",
-                environment.name
-            ));
+            progress(format!("making an environment for Python {}", environment.name));
             if venv.exists() {
                 fs::remove_dir_all(&venv)?;
             }
-            run_quiet(
-                cx.command(&interpreter)
-                    .args(["-I", "-m", "venv", "--without-pip"])
-                    .arg(&venv),
-            )?;
+            run_quiet(cx.command(&interpreter).args(["-I", "-m", "venv", "--without-pip"]).arg(&venv))?;
             fs::write(&origin, interpreter.to_string_lossy().as_bytes())?;
         }
         Ok(environment)
     }
 
     /// As [`Environment::open`], with the current build of Coluber installed.
-    pub fn with_coluber(
-        cx: &Context,
-        version: Version,
-        debug: bool,
-        testsuite: bool,
-    ) -> Result<Self> {
+    pub fn with_coluber(cx: &Context, version: Version, debug: bool, testsuite: bool) -> Result<Self> {
         let environment = Self::open(cx, version, debug, testsuite)?;
         environment.install_coluber(cx)?;
         Ok(environment)
@@ -87,8 +62,7 @@ impl Environment {
     }
 
     fn site_packages(&self) -> PathBuf {
-        self.folder
-            .join(format!("venv/lib/python{}/site-packages", self.version))
+        self.folder.join(format!("venv/lib/python{}/site-packages", self.version))
     }
 
     /// Makes sure that packages from PyPI are there; `requirements` are exact pins.
@@ -99,21 +73,11 @@ impl Environment {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
-        progress(format!(
-            "installing {} into the environment for Python {}",
-            requirements.join(" "),
-            self.name
-        ));
+        progress(format!("installing {} into the environment for Python {}", requirements.join(" "), self.name));
         let uv = tools::uv(cx)?;
         run_quiet(
             cx.command(uv)
-                .args([
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--compile-bytecode",
-                    "--python",
-                ])
+                .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
                 .arg(&self.python)
                 .args(requirements),
         )?;
@@ -158,45 +122,27 @@ impl Environment {
     fn build_native(&self, cx: &Context) -> Result<PathBuf> {
         let mut command = cx.command("cargo");
         command
-            .args([
-                "build",
-                "--release",
-                "--package",
-                NATIVE_PACKAGE,
-                "--message-format=json-render-diagnostics",
-            ])
+            .args(["build", "--release", "--package", NATIVE_PACKAGE, "--message-format=json-render-diagnostics"])
             .arg("--target-dir")
             .arg(&self.folder)
             .env("PYO3_PYTHON", &self.python)
             // An extension module must not link libpython; maturin says so in the same way.
             .env("PYO3_BUILD_EXTENSION_MODULE", "1")
             .stderr(std::process::Stdio::inherit());
-        let output = command
-            .output()
-            .with_context(|| format!("cannot start `{}`", describe(&command)))?;
+        let output = command.output().with_context(|| format!("cannot start `{}`", describe(&command)))?;
         if !output.status.success() {
-            bail!(
-                "building for Python {} failed: `{}`",
-                self.name,
-                describe(&command)
-            );
+            bail!("building for Python {} failed: `{}`", self.name, describe(&command));
         }
         let messages = String::from_utf8_lossy(&output.stdout);
         let library = messages
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
             .filter(|message| message["reason"] == "compiler-artifact")
-            .filter(|message| {
-                message["manifest_path"]
-                    .as_str()
-                    .is_some_and(|path| path.ends_with("native/Cargo.toml"))
-            })
+            .filter(|message| message["manifest_path"].as_str().is_some_and(|path| path.ends_with("native/Cargo.toml")))
             .flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default())
             .filter_map(|name| name.as_str().map(PathBuf::from))
             .find(|path| path.extension().is_some_and(|extension| extension == "so"));
-        library.with_context(|| {
-            format!("{NATIVE_PACKAGE} has built no shared library (crate-type cdylib)")
-        })
+        library.with_context(|| format!("{NATIVE_PACKAGE} has built no shared library (crate-type cdylib)"))
     }
 }
 
@@ -209,8 +155,7 @@ struct Installer {
 
 impl Installer {
     fn copy_tree(&mut self, from: &Path, to: &Path) -> Result<()> {
-        let entries =
-            fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let entries = fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))?;
         for entry in entries {
             let entry = entry?;
             let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -242,9 +187,7 @@ impl Installer {
         // A running interpreter may have the old file mapped: replace it, never write into it.
         let mut scratch = tempfile::NamedTempFile::new_in(parent)?;
         std::io::Write::write_all(&mut scratch, content)?;
-        let file = scratch
-            .persist(to)
-            .with_context(|| format!("cannot write {}", to.display()))?;
+        let file = scratch.persist(to).with_context(|| format!("cannot write {}", to.display()))?;
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         file.set_permissions(mode)?;
         Ok(())
@@ -254,10 +197,7 @@ impl Installer {
     fn remove_others(&mut self, package: &Path) -> Result<()> {
         for entry in fs::read_dir(package)? {
             let path = entry?.path();
-            let belongs = self
-                .installed
-                .iter()
-                .any(|installed| installed.starts_with(&path));
+            let belongs = self.installed.iter().any(|installed| installed.starts_with(&path));
             if path.ends_with("__pycache__") || belongs {
                 continue;
             }

@@ -34,9 +34,5 @@ pub fn fuzz(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
         .arg("--out")
         .arg(cx.target.join("fuzz"))
         .args(&arguments.rest);
-    Ok(if run_status(&mut command)?.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if run_status(&mut command)?.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -27,11 +27,7 @@ use environment::Environment;
 use provision::{Version, Wanted};
 
 #[derive(Parser)]
-#[command(
-    name = "cargo dev",
-    about = "Build, run, test and measure Coluber.",
-    version
-)]
+#[command(name = "cargo dev", about = "Build, run, test and measure Coluber.", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -92,34 +88,16 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     let cx = Context::new()?;
     match command {
         Command::Provision { version } => {
-            for version in Version::ALL
-                .into_iter()
-                .filter(|known| version.is_none_or(|one| one == *known))
-            {
+            for version in Version::ALL.into_iter().filter(|known| version.is_none_or(|one| one == *known)) {
                 for debug in [false, true] {
-                    let path = provision::interpreter(
-                        &cx,
-                        Wanted {
-                            version,
-                            debug,
-                            testsuite: true,
-                        },
-                    )?;
+                    let path = provision::interpreter(&cx, Wanted { version, debug, testsuite: true })?;
                     println!("{}", path.display());
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Python {
-            version,
-            debug,
-            bare,
-        } => {
-            let open = if bare {
-                Environment::open
-            } else {
-                Environment::with_coluber
-            };
+        Command::Python { version, debug, bare } => {
+            let open = if bare { Environment::open } else { Environment::with_coluber };
             println!("{}", open(&cx, version, debug, false)?.python.display());
             Ok(ExitCode::SUCCESS)
         }
@@ -130,11 +108,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Run(arguments) => run::run(&cx, &arguments),
-        Command::Tidy => Ok(if tidy::tidy(&cx)? {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }),
+        Command::Tidy => Ok(if tidy::tidy(&cx)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Check(arguments) => check::check(&cx, &arguments),
         Command::Test(arguments) => check::test(&cx, &arguments),
         Command::Bench(arguments) => bench::bench(&cx, &arguments),

@@ -22,9 +22,7 @@ pub fn describe(command: &Command) -> String {
 /// Runs with stdout going to stderr, because stdout belongs to the answer of our own command.
 pub fn run_status(command: &mut Command) -> Result<ExitStatus> {
     command.stdout(Stdio::from(std::io::stderr()));
-    command
-        .status()
-        .with_context(|| format!("cannot start `{}`", describe(command)))
+    command.status().with_context(|| format!("cannot start `{}`", describe(command)))
 }
 
 /// Runs with everything captured; a failure shows the captured output.
@@ -44,10 +42,7 @@ pub fn run_quiet(command: &mut Command) -> Result<String> {
 
 /// Runs with everything captured, whatever the outcome.
 pub fn run_captured(command: &mut Command) -> Result<Output> {
-    command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{}`", describe(command)))
+    command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{}`", describe(command)))
 }
 
 /// A line of progress on stderr.

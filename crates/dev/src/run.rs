@@ -59,8 +59,7 @@ impl Stats {
     }
 
     pub fn code_bytes(&self) -> u64 {
-        self.code_bytes
-            .unwrap_or_else(|| self.units.iter().filter_map(|unit| unit.bytes).sum())
+        self.code_bytes.unwrap_or_else(|| self.units.iter().filter_map(|unit| unit.bytes).sum())
     }
 }
 
@@ -71,10 +70,7 @@ pub fn run(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let here = std::env::current_dir()?;
     let program = |switch: &str| {
         let mut command = cx.command(&environment.python);
-        command
-            .args(&arguments.program)
-            .env("COLUBER", switch)
-            .current_dir(&here);
+        command.args(&arguments.program).env("COLUBER", switch).current_dir(&here);
         command
     };
     let mut with = program("1");
@@ -87,10 +83,7 @@ pub fn run(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     if status.success() && !arguments.no_compare {
         let mut without = program("0");
-        without
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        without.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (second, time_without) = timed(&mut without)?;
         if second.success() {
             let ratio = time_without.as_secs_f64() / time_with.as_secs_f64();
@@ -121,36 +114,21 @@ fn summarize(stats: &Stats) {
     let count = stats.units_compiled.unwrap_or(stats.units.len() as u64);
     let mut units: Vec<&Unit> = stats.units.iter().collect();
     units.sort_by_key(|unit| std::cmp::Reverse(unit.entries.unwrap_or(0)));
-    let names: Vec<&str> = units
-        .iter()
-        .take(UNITS_NAMED)
-        .map(|unit| unit.name.as_str())
-        .collect();
+    let names: Vec<&str> = units.iter().take(UNITS_NAMED).map(|unit| unit.name.as_str()).collect();
     let more = units.len().saturating_sub(UNITS_NAMED);
     let mut line = format!("{count} units compiled");
     if !names.is_empty() {
-        line += &format!(
-            " ({} bytes of code): {}",
-            stats.code_bytes(),
-            names.join(", ")
-        );
+        line += &format!(" ({} bytes of code): {}", stats.code_bytes(), names.join(", "));
     }
     if more > 0 {
         line += &format!(" and {more} more");
     }
     eprintln!("coluber: {line}");
     if let Some(share) = stats.compiled_time_share {
-        eprintln!(
-            "coluber: {:.0} % of the time in compiled code",
-            share * 100.0
-        );
+        eprintln!("coluber: {:.0} % of the time in compiled code", share * 100.0);
     }
     if !stats.bailouts.is_empty() {
-        let reasons: Vec<String> = stats
-            .bailouts
-            .iter()
-            .map(|(reason, count)| format!("{reason} ({count})"))
-            .collect();
+        let reasons: Vec<String> = stats.bailouts.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
         eprintln!("coluber: not compiled: {}", reasons.join(", "));
     }
 }

@@ -35,9 +35,7 @@ pub fn strip(source: &str, keep: Keep) -> String {
 }
 
 fn line_end(chars: &[char], from: usize) -> usize {
-    (from..chars.len())
-        .find(|&at| chars[at] == '\n')
-        .unwrap_or(chars.len())
+    (from..chars.len()).find(|&at| chars[at] == '\n').unwrap_or(chars.len())
 }
 
 fn block_comment_end(chars: &[char], from: usize) -> usize {
@@ -74,8 +72,7 @@ fn string_end(chars: &[char], from: usize) -> usize {
 }
 
 fn is_raw_string(chars: &[char], at: usize) -> bool {
-    let follows_word =
-        at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_') && chars[at - 1] != 'b';
+    let follows_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_') && chars[at - 1] != 'b';
     let quote = (at + 1..chars.len()).find(|&next| chars[next] != '#');
     !follows_word && quote.is_some_and(|next| chars[next] == '"')
 }
@@ -84,14 +81,7 @@ fn raw_string_end(chars: &[char], from: usize) -> usize {
     let hashes = chars[from + 1..].iter().take_while(|&&c| c == '#').count();
     let mut at = from + hashes + 2;
     while at < chars.len() {
-        if chars[at] == '"'
-            && chars[at + 1..]
-                .iter()
-                .take(hashes)
-                .filter(|&&c| c == '#')
-                .count()
-                == hashes
-        {
+        if chars[at] == '"' && chars[at + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes {
             return at + 1 + hashes;
         }
         at += 1;
@@ -102,9 +92,7 @@ fn raw_string_end(chars: &[char], from: usize) -> usize {
 /// A character literal ends at its quote; a lifetime is one character of code.
 fn char_end(chars: &[char], from: usize) -> usize {
     match (chars.get(from + 1), chars.get(from + 2)) {
-        (Some('\\'), _) => (from + 3..chars.len())
-            .find(|&at| chars[at] == '\'')
-            .map_or(chars.len(), |at| at + 1),
+        (Some('\\'), _) => (from + 3..chars.len()).find(|&at| chars[at] == '\'').map_or(chars.len(), |at| at + 1),
         (Some(_), Some('\'')) => from + 3,
         _ => from + 1,
     }
@@ -117,10 +105,7 @@ mod tests {
     #[test]
     fn blanks_comments_and_keeps_line_numbers() {
         let source = "a /* x\n /* y */ */ b // c\nd";
-        assert_eq!(
-            strip(source, Keep::CodeAndStrings),
-            "a     \n            b     \nd"
-        );
+        assert_eq!(strip(source, Keep::CodeAndStrings), "a     \n            b     \nd");
     }
 
     #[test]

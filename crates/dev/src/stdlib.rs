@@ -150,51 +150,25 @@ impl Report {
 }
 
 pub fn stdlib(cx: &Context, arguments: &Arguments) -> Result<ExitCode> {
-    let files = if arguments.files.is_empty() {
-        default_files(cx)?
-    } else {
-        arguments.files.clone()
-    };
+    let files = if arguments.files.is_empty() { default_files(cx)? } else { arguments.files.clone() };
     let environment = Environment::with_coluber(cx, arguments.python, arguments.debug, true)?;
-    let version = run_quiet(cx.command(&environment.python).args([
-        "-I",
-        "-c",
-        "import sys; print(sys.version)",
-    ]))?;
+    let version = run_quiet(cx.command(&environment.python).args(["-I", "-c", "import sys; print(sys.version)"]))?;
     let probe = "import coluber, sys; status = coluber.status(); sys.exit(not status['enabled'] and str(status))";
     let mut is_on = cx.command(&environment.python);
-    is_on
-        .args(["-c", probe])
-        .env("COLUBER", "1")
-        .envs(arguments.mode.variables().iter().copied());
+    is_on.args(["-c", probe]).env("COLUBER", "1").envs(arguments.mode.variables().iter().copied());
     run_quiet(&mut is_on).context("Coluber is off: there is nothing to compare")?;
     let scratch = tempfile::tempdir()?;
-    let suite = Suite {
-        cx,
-        environment: &environment,
-        arguments,
-        version,
-        scratch: scratch.path(),
-    };
-    let jobs = arguments
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let suite = Suite { cx, environment: &environment, arguments, version, scratch: scratch.path() };
+    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let reports = suite.run_all(&files, jobs)?;
     let sound = summarize(&reports);
-    Ok(if sound {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn default_files(cx: &Context) -> Result<Vec<String>> {
-    let text = fs::read_to_string(cx.root.join(DEFAULT_FILES))
-        .with_context(|| format!("cannot read {DEFAULT_FILES}"))?;
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let text =
+        fs::read_to_string(cx.root.join(DEFAULT_FILES)).with_context(|| format!("cannot read {DEFAULT_FILES}"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }
 
@@ -221,9 +195,7 @@ impl Suite<'_> {
                                 print_file(file, &report);
                                 reports.lock().unwrap().insert(file.clone(), report);
                             }
-                            Err(error) => {
-                                *failure.lock().unwrap() = Some(error.context(file.clone()))
-                            }
+                            Err(error) => *failure.lock().unwrap() = Some(error.context(file.clone())),
                         }
                     }
                 });
@@ -246,12 +218,7 @@ impl Suite<'_> {
         let without = self.without_coluber(file)?;
         let with = self.run(file, Some(self.arguments.mode))?;
         let differences = differences(&without, &with);
-        Ok(Report {
-            without,
-            with,
-            differences,
-            unsteady: 0,
-        })
+        Ok(Report { without, with, differences, unsteady: 0 })
     }
 
     /// Keeps the differences that come again, in the interpreter alone and with Coluber.
@@ -261,10 +228,7 @@ impl Suite<'_> {
         let before = report.differences.len() + usize::from(report.has_new_death());
         let again = differences(&without, &with);
         let first = std::mem::take(&mut report.differences);
-        report.differences = again
-            .into_iter()
-            .filter(|one| first.iter().any(|other| other.test == one.test))
-            .collect();
+        report.differences = again.into_iter().filter(|one| first.iter().any(|other| other.test == one.test)).collect();
         report.without.death = report.without.death.take().or(without.death);
         // A crash that does not come again is a crash.
         report.with.death = report.with.death.take().or(with.death);
@@ -294,10 +258,7 @@ impl Suite<'_> {
         }
         let run = self.run(file, None)?;
         if memorable {
-            let remembered = Remembered {
-                version: self.version.clone(),
-                run: run.clone(),
-            };
+            let remembered = Remembered { version: self.version.clone(), run: run.clone() };
             fs::write(&path, serde_json::to_string(&remembered)?)?;
         }
         Ok(run)
@@ -311,12 +272,7 @@ impl Suite<'_> {
             .args(["-m", "test", "-v", "--randseed=20"])
             .arg("--junit-xml")
             .arg(&junit)
-            .args(
-                self.arguments
-                    .pattern
-                    .iter()
-                    .flat_map(|pattern| ["--match", pattern]),
-            )
+            .args(self.arguments.pattern.iter().flat_map(|pattern| ["--match", pattern]))
             .arg(file)
             .current_dir(scratch.path())
             .env("TMPDIR", scratch.path())
@@ -325,16 +281,9 @@ impl Suite<'_> {
             // Some tests look at what processes leave on stderr.
             .env_remove("PYTHONDONTWRITEBYTECODE")
             .env_remove("PYTHONUNBUFFERED")
-            .envs(
-                mode.iter()
-                    .flat_map(|mode| mode.variables().iter().copied()),
-            );
+            .envs(mode.iter().flat_map(|mode| mode.variables().iter().copied()));
         let start = Instant::now();
-        let death = run_to_file(
-            &mut command,
-            &log,
-            Duration::from_secs(self.arguments.timeout),
-        )?;
+        let death = run_to_file(&mut command, &log, Duration::from_secs(self.arguments.timeout))?;
         let output = fs::read(&log).unwrap_or_default();
         let output = String::from_utf8_lossy(&output);
         let lines: Vec<&str> = output.lines().collect();
@@ -343,10 +292,7 @@ impl Suite<'_> {
             tests: outcomes(&text).unwrap_or_default(),
             seconds: start.elapsed().as_secs_f64(),
             death,
-            tail: lines[lines.len().saturating_sub(LINES_SHOWN)..]
-                .iter()
-                .map(|line| (*line).to_owned())
-                .collect(),
+            tail: lines[lines.len().saturating_sub(LINES_SHOWN)..].iter().map(|line| (*line).to_owned()).collect(),
         })
     }
 }
@@ -358,18 +304,12 @@ fn run_to_file(command: &mut Command, log: &Path, timeout: Duration) -> Result<O
     use std::os::unix::process::CommandExt as _;
 
     let file = fs::File::create(log)?;
-    command
-        .stdin(Stdio::null())
-        .stdout(file.try_clone()?)
-        .stderr(file)
-        .process_group(0);
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
     let mut child = command.spawn().context("cannot start the interpreter")?;
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status
-                .signal()
-                .map(|signal| format!("killed by signal {signal}")));
+            return Ok(status.signal().map(|signal| format!("killed by signal {signal}")));
         }
         if start.elapsed() > timeout {
             let group = format!("-{}", child.id());
@@ -385,10 +325,7 @@ fn run_to_file(command: &mut Command, log: &Path, timeout: Duration) -> Result<O
 fn outcomes(text: &str) -> Result<BTreeMap<String, Outcome>> {
     let document = roxmltree::Document::parse(text)?;
     let mut tests = BTreeMap::new();
-    for case in document
-        .descendants()
-        .filter(|node| node.has_tag_name("testcase"))
-    {
+    for case in document.descendants().filter(|node| node.has_tag_name("testcase")) {
         let has = |name: &str| case.children().any(|child| child.has_tag_name(name));
         let outcome = if has("error") {
             Outcome::Error
@@ -399,9 +336,7 @@ fn outcomes(text: &str) -> Result<BTreeMap<String, Outcome>> {
         } else {
             Outcome::Passed
         };
-        let worst: &mut Outcome = tests
-            .entry(case.attribute("name").unwrap_or_default().to_owned())
-            .or_insert(outcome);
+        let worst: &mut Outcome = tests.entry(case.attribute("name").unwrap_or_default().to_owned()).or_insert(outcome);
         *worst = outcome.max(*worst);
     }
     Ok(tests)
@@ -416,9 +351,7 @@ fn differences(without: &Run, with: &Run) -> Vec<Difference> {
         without: without.outcome(test),
         with: with.outcome(test),
     });
-    compared
-        .filter(|difference| difference.without != difference.with)
-        .collect()
+    compared.filter(|difference| difference.without != difference.with).collect()
 }
 
 fn print_file(file: &str, report: &Report) {
@@ -442,19 +375,13 @@ fn summarize(reports: &BTreeMap<String, Report>) -> bool {
         }
         println!("\n{file}");
         if report.has_new_death() {
-            println!(
-                "  the process was {}; it last said:",
-                report.with.death.as_deref().unwrap_or_default()
-            );
+            println!("  the process was {}; it last said:", report.with.death.as_deref().unwrap_or_default());
             for line in &report.with.tail {
                 println!("    {line}");
             }
         } else {
             for difference in &report.differences {
-                println!(
-                    "  {}: {} without, {} with",
-                    difference.test, difference.without, difference.with
-                );
+                println!("  {}: {} without, {} with", difference.test, difference.without, difference.with);
             }
         }
         if report.unsteady > 0 {
@@ -462,20 +389,11 @@ fn summarize(reports: &BTreeMap<String, Report>) -> bool {
         }
     }
     let tests: usize = reports.values().map(|report| report.with.tests.len()).sum();
-    let deaths = reports
-        .values()
-        .filter(|report| report.has_new_death())
-        .count();
+    let deaths = reports.values().filter(|report| report.has_new_death()).count();
     let alive = || reports.values().filter(|report| !report.has_new_death());
-    let worse = alive()
-        .flat_map(|report| &report.differences)
-        .filter(|one| one.is_worse())
-        .count();
+    let worse = alive().flat_map(|report| &report.differences).filter(|one| one.is_worse()).count();
     let better = alive().flat_map(|report| &report.differences).count() - worse;
-    let names = reports
-        .iter()
-        .filter(|(_, report)| !report.is_sound())
-        .map(|(file, _)| file.as_str());
+    let names = reports.iter().filter(|(_, report)| !report.is_sound()).map(|(file, _)| file.as_str());
     println!(
         "\n{} files, {tests} tests: {deaths} files died, {worse} new failures, {better} other differences",
         reports.len()
@@ -501,24 +419,13 @@ mod tests {
             <testcase name="d"><error>e</error></testcase>
         </testsuite></testsuites>"#;
         let found: Vec<Outcome> = outcomes(text).unwrap().into_values().collect();
-        assert_eq!(
-            found,
-            [
-                Outcome::Passed,
-                Outcome::Failed,
-                Outcome::Skipped,
-                Outcome::Error
-            ]
-        );
+        assert_eq!(found, [Outcome::Passed, Outcome::Failed, Outcome::Skipped, Outcome::Error]);
     }
 
     #[test]
     fn a_test_that_disappears_is_a_difference_for_the_worse() {
         let run = |tests: &[(&str, Outcome)]| Run {
-            tests: tests
-                .iter()
-                .map(|(name, outcome)| ((*name).to_owned(), *outcome))
-                .collect(),
+            tests: tests.iter().map(|(name, outcome)| ((*name).to_owned(), *outcome)).collect(),
             ..Run::default()
         };
         let without = run(&[("a", Outcome::Passed), ("b", Outcome::Failed)]);

@@ -16,20 +16,12 @@ pub fn uv(cx: &Context) -> Result<PathBuf> {
     if run_captured(cx.command("uv").arg("--version")).is_ok_and(|output| output.status.success()) {
         return Ok(PathBuf::from("uv"));
     }
-    let path = cx
-        .cache
-        .join("tools")
-        .join(format!("uv-{UV_VERSION}"))
-        .join("uv");
+    let path = cx.cache.join("tools").join(format!("uv-{UV_VERSION}")).join("uv");
     let _lock = Lock::acquire(&cx.cache.join("tools.lock"))?;
     if !path.is_file() {
         progress(format!("fetching uv {UV_VERSION} from PyPI"));
         let python = provision::any_python(cx)?;
-        run_quiet(
-            cx.command(python)
-                .args(["-I", "-c", FETCH_TOOL, "uv", UV_VERSION])
-                .arg(&path),
-        )?;
+        run_quiet(cx.command(python).args(["-I", "-c", FETCH_TOOL, "uv", UV_VERSION]).arg(&path))?;
     }
     Ok(path)
 }

@@ -73,7 +73,16 @@ pub struct Engine {
 impl Engine {
     /// An engine without units.
     pub fn new(policy: Policy, strategy: Arc<dyn Strategy>, stats: Arc<Stats>) -> Self {
-        Engine { units: Vec::new(), free: Vec::new(), by_code: HashMap::new(), policy, strategy, stats, samples: 0, sites: HashMap::new() }
+        Engine {
+            units: Vec::new(),
+            free: Vec::new(),
+            by_code: HashMap::new(),
+            policy,
+            strategy,
+            stats,
+            samples: 0,
+            sites: HashMap::new(),
+        }
     }
 
     /// The thresholds.

@@ -3,7 +3,9 @@
 use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
-use coluber_bytecode::{AttributeFeedback, ClassFacts, Feedback, Instruction, INLINE_VALUES_HEADER, Kind, ObjectId, ObjectValue};
+use coluber_bytecode::{
+    AttributeFeedback, ClassFacts, Feedback, INLINE_VALUES_HEADER, Instruction, Kind, ObjectId, ObjectValue,
+};
 use coluber_ir::{Helper, Op, Type, Value};
 
 impl Translator<'_> {
@@ -42,12 +44,7 @@ impl Translator<'_> {
         self.state.classes.iter().find(|(known, _)| *known == root).map(|(_, class)| *class)
     }
 
-    pub(crate) fn load_attr(
-        &mut self,
-        name: ObjectId,
-        method: bool,
-        instruction: &Instruction,
-    ) -> Result<(), Bailout> {
+    pub(crate) fn load_attr(&mut self, name: ObjectId, method: bool, instruction: &Instruction) -> Result<(), Bailout> {
         if self.settings.speculate
             && !self.gave_up(instruction)
             && let Feedback::Attribute(feedback) = &instruction.feedback
@@ -177,7 +174,8 @@ impl Translator<'_> {
             match feedback {
                 AttributeFeedback::InstanceValue { version, offset } => {
                     if let Some(class) = self.snapshot.class_by_version(*version)
-                        && let Some(first) = self.class_facts(class).map(|facts| facts.inline_values_offset + INLINE_VALUES_HEADER)
+                        && let Some(first) =
+                            self.class_facts(class).map(|facts| facts.inline_values_offset + INLINE_VALUES_HEADER)
                         && u32::from(*offset) >= first
                     {
                         let object = self.peek(1)?;

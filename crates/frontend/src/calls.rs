@@ -1,9 +1,9 @@
 //! Calls: inlined Python functions, constructors, intrinsics of builtins, and the generic call.
 
+use crate::Bailout;
 use crate::graph::Graph;
 use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
-use crate::Bailout;
 use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue};
 use coluber_ir::{Helper, Op, Resume, Type, Value};
 use std::rc::Rc;
@@ -58,10 +58,7 @@ impl Translator<'_> {
         let recursive = self.state.frames.iter().any(|frame| frame.code == index);
         // Cells need the frame's function; such callees are called.
         let has_cells = code.instructions.iter().any(|instruction| {
-            matches!(
-                instruction.op,
-                coluber_bytecode::Op::MakeCell { .. } | coluber_bytecode::Op::CopyFreeVars { .. }
-            )
+            matches!(instruction.op, coluber_bytecode::Op::MakeCell { .. } | coluber_bytecode::Op::CopyFreeVars { .. })
         });
         (fits && plain && !recursive && !has_cells).then_some(index)
     }

@@ -208,18 +208,11 @@ fn assigned_local(op: &Op) -> Option<u32> {
     }
 }
 
-fn expand(
-    blocks: Vec<BytecodeBlock>,
-    loops: &[BytecodeLoop],
-    code: &Code,
-    entry: usize,
-    peel: bool,
-) -> Option<Graph> {
+fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry: usize, peel: bool) -> Option<Graph> {
     if loops.len() > 64 {
         return None;
     }
-    let wants_peel =
-        |of: &BytecodeLoop| peel && (of.size <= PEEL_NEST || (of.innermost && of.size <= PEEL_INNERMOST));
+    let wants_peel = |of: &BytecodeLoop| peel && (of.size <= PEEL_NEST || (of.innermost && of.size <= PEEL_INNERMOST));
     let step = |from: Option<(usize, u64)>, to: usize| -> u64 {
         let mut mask = from.map_or(0, |(_, mask)| mask);
         for (bit, candidate) in loops.iter().enumerate() {

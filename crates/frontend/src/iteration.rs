@@ -124,8 +124,7 @@ impl Translator<'_> {
                     let minus_one = this.int(-1);
                     let rest = this.emit_value(Op::IntAddWrapping { left: length, right: minus_one });
                     let next = this.emit_value(Op::IntAddWrapping { left: start, right: step });
-                    this.state.top_mut().stack[position] =
-                        Slot::Range { object, start: next, length: rest, step };
+                    this.state.top_mut().stack[position] = Slot::Range { object, start: next, length: rest, step };
                     this.push(start);
                     Ok(())
                 })
@@ -184,8 +183,7 @@ impl Translator<'_> {
         } else {
             Op::TupleLength { tuple: sequence }
         });
-        let condition =
-            self.emit_value(Op::IntCompare { comparison: Comparison::Less, left: index, right: length });
+        let condition = self.emit_value(Op::IntCompare { comparison: Comparison::Less, left: index, right: length });
         self.split(condition, |this| {
             let item = this.emit_value(if is_list {
                 Op::ListGet { list: sequence, index }

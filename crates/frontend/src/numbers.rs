@@ -57,12 +57,7 @@ impl Translator<'_> {
         self.emit_value(Op::IntToFloat { value })
     }
 
-    pub(crate) fn binary(
-        &mut self,
-        kind: BinaryKind,
-        inplace: bool,
-        instruction: &Instruction,
-    ) -> Result<(), Bailout> {
+    pub(crate) fn binary(&mut self, kind: BinaryKind, inplace: bool, instruction: &Instruction) -> Result<(), Bailout> {
         let (left, right) = (self.peek(2)?, self.peek(1)?);
         if let Some((left_kind, right_kind)) = self.operand_kinds(left, right, instruction)
             && let Some(result) = self.binary_on_registers(kind, (left, left_kind), (right, right_kind))
@@ -94,9 +89,10 @@ impl Translator<'_> {
     fn mixes_numbers(&self, instruction: &Instruction) -> bool {
         let code = self.state.top().code;
         let is_number = |version: &u32| {
-            self.snapshot.class_by_version(*version).and_then(|class| self.constructed_kind(class)).is_some_and(|kind| {
-                matches!(kind, Kind::Int | Kind::Float)
-            })
+            self.snapshot
+                .class_by_version(*version)
+                .and_then(|class| self.constructed_kind(class))
+                .is_some_and(|kind| matches!(kind, Kind::Int | Kind::Float))
         };
         let mut facts = self
             .snapshot
@@ -231,13 +227,7 @@ impl Translator<'_> {
             Operands::Floats => {
                 if !matches!(
                     kind,
-                    B::Add
-                        | B::Subtract
-                        | B::Multiply
-                        | B::TrueDivide
-                        | B::Power
-                        | B::FloorDivide
-                        | B::Remainder
+                    B::Add | B::Subtract | B::Multiply | B::TrueDivide | B::Power | B::FloorDivide | B::Remainder
                 ) {
                     return None;
                 }
@@ -315,11 +305,7 @@ impl Translator<'_> {
                 let left = self.guard_kind(left, Kind::Str);
                 let right = self.guard_kind(right, Kind::Str);
                 let equal = self.invoke(Helper::StrEqual, &[left, right]).expect("a comparison has a result");
-                if comparison == Comparison::Equal {
-                    equal
-                } else {
-                    self.emit_value(Op::BoolNot { value: equal })
-                }
+                if comparison == Comparison::Equal { equal } else { self.emit_value(Op::BoolNot { value: equal }) }
             }
             None => {
                 let number = self.int(comparison as i64);
@@ -334,13 +320,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn is_str_equality(
-        &self,
-        comparison: Comparison,
-        left: Value,
-        right: Value,
-        instruction: &Instruction,
-    ) -> bool {
+    fn is_str_equality(&self, comparison: Comparison, left: Value, right: Value, instruction: &Instruction) -> bool {
         if !self.settings.speculate || !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
             return false;
         }

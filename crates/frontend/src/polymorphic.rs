@@ -4,10 +4,12 @@
 //! and compiles the access for it. For a method the paths stay apart until the call is done, so that each callee is known
 //! and can be inlined; then they join. Whatever is none of the classes takes the generic path.
 
+use crate::Bailout;
 use crate::state::State;
 use crate::translator::{Edge, Translator};
-use crate::Bailout;
-use coluber_bytecode::{AttributeFeedback, Code, Feedback, INLINE_VALUES_HEADER, Instruction, ObjectId, ObjectValue, Op as Bytecode};
+use coluber_bytecode::{
+    AttributeFeedback, Code, Feedback, INLINE_VALUES_HEADER, Instruction, ObjectId, ObjectValue, Op as Bytecode,
+};
 use coluber_ir::{BlockCall, Op};
 
 /// Most classes told apart at one access.
@@ -97,9 +99,7 @@ impl Translator<'_> {
             classes.extend(self.snapshot.class_by_version(version));
         }
         for fact in &self.snapshot.exits {
-            if fact.code == code_index
-                && fact.offset == instruction.start
-                && fact.reason != crate::operators::OPERANDS
+            if fact.code == code_index && fact.offset == instruction.start && fact.reason != crate::operators::OPERANDS
             {
                 for version in &fact.classes {
                     if let Some(class) = self.snapshot.class_by_version(*version)
@@ -285,7 +285,9 @@ fn call_of(code: &Code, index: usize, end: usize) -> Option<usize> {
             | Bytecode::Compare { .. }
             | Bytecode::Is { .. }
             | Bytecode::Contains { .. } => -1,
-            Bytecode::UnaryNegative | Bytecode::UnaryInvert | Bytecode::UnaryNot | Bytecode::ToBool | Bytecode::Nop => 0,
+            Bytecode::UnaryNegative | Bytecode::UnaryInvert | Bytecode::UnaryNot | Bytecode::ToBool | Bytecode::Nop => {
+                0
+            }
             Bytecode::BuildTuple { count } | Bytecode::BuildList { count } => 1 - i64::from(count),
             _ => return None,
         };

@@ -240,8 +240,7 @@ impl<'a> Translator<'a> {
     fn refine_live(&mut self, slot: usize) -> Result<(), Bailout> {
         let live = self.snapshot.live.get(slot).copied().unwrap_or(LiveType::Unknown);
         let locals = self.state.top().locals.len();
-        let current =
-            if slot < locals { self.state.top().locals[slot] } else { self.state.top().stack[slot - locals] };
+        let current = if slot < locals { self.state.top().locals[slot] } else { self.state.top().stack[slot - locals] };
         let Slot::Value(value) = current else { return Ok(()) };
         if live == LiveType::Unbound {
             let condition = self.emit_value(Op::IsNull { value });
@@ -583,8 +582,8 @@ impl<'a> Translator<'a> {
         }
         let mut arguments = Vec::with_capacity(parameters.len());
         for parameter in parameters {
-            let content = slot_of(&self.state, parameter.frame, parameter.slot)
-                .ok_or_else(|| self.malformed("stack depth"))?;
+            let content =
+                slot_of(&self.state, parameter.frame, parameter.slot).ok_or_else(|| self.malformed("stack depth"))?;
             let argument = match (parameter.part, content) {
                 (Part::Value, Slot::Null) => self.emit_value(Op::NullConstant {}),
                 (Part::Value, Slot::Value(value)) => {
@@ -763,10 +762,8 @@ impl<'a> Translator<'a> {
             for slot in 0..slots {
                 let expected = slot_of(&header.state, frame, slot).expect("slot exists");
                 let found = slot_of(&self.state, frame, slot).ok_or_else(|| self.malformed("stack depth"))?;
-                let parameter = header
-                    .parameters
-                    .iter()
-                    .find(|parameter| parameter.frame == frame && parameter.slot == slot);
+                let parameter =
+                    header.parameters.iter().find(|parameter| parameter.frame == frame && parameter.slot == slot);
                 let wanted = match (parameter, expected, found) {
                     (Some(parameter), _, _) if parameter.part == Part::Value => match found {
                         Slot::Null => {
@@ -1010,7 +1007,13 @@ impl<'a> Translator<'a> {
         self.function.ty(root).is_object()
             && !matches!(
                 self.function.def_op(root),
-                Some(Op::Constant { .. } | Op::NullConstant {} | Op::NoneConstant {} | Op::BoxBool { .. } | Op::LoadFunction {})
+                Some(
+                    Op::Constant { .. }
+                        | Op::NullConstant {}
+                        | Op::NoneConstant {}
+                        | Op::BoxBool { .. }
+                        | Op::LoadFunction {}
+                )
             )
     }
 
@@ -1253,15 +1256,12 @@ impl<'a> Translator<'a> {
     /// Whether speculation at the present instruction failed too often in an earlier version of the unit.
     pub fn gave_up(&self, instruction: &Instruction) -> bool {
         let code = self.state.top().code;
-        self.snapshot
-            .exits
-            .iter()
-            .any(|exit| {
-                exit.code == code
-                    && exit.offset == instruction.start
-                    && exit.count >= 20
-                    && exit.reason != crate::operators::OPERANDS
-            })
+        self.snapshot.exits.iter().any(|exit| {
+            exit.code == code
+                && exit.offset == instruction.start
+                && exit.count >= 20
+                && exit.reason != crate::operators::OPERANDS
+        })
     }
 
     /// Whether an instruction may be compiled where it is: a loop unit must not raise where no handler applies while

@@ -93,7 +93,11 @@ impl Type {
         let nullable = self.is_nullable() || other.is_nullable();
         match (self.boxed_kind(), other.boxed_kind()) {
             (Some(left), Some(right)) if left == right => {
-                if nullable { Type::NullableExact(left) } else { Type::Exact(left) }
+                if nullable {
+                    Type::NullableExact(left)
+                } else {
+                    Type::Exact(left)
+                }
             }
             _ if nullable => Type::Nullable,
             _ => Type::Object,

@@ -69,8 +69,8 @@ fn attribute(py: Attached, frame: Frame) -> bool {
         Point::Start => {
             let news = is_news(heat(py, frame, UnitEntry::Function, seen, true));
             // The caller would call it in compiled code, or inline it: a hot callee makes a warm caller.
-            let above = caller(frame)
-                .is_some_and(|caller| is_news(heat(py, caller, UnitEntry::Function, enclosing, false)));
+            let above =
+                caller(frame).is_some_and(|caller| is_news(heat(py, caller, UnitEntry::Function, enclosing, false)));
             news || above
         }
         Point::BackEdge(header) => {

@@ -53,5 +53,7 @@ impl Uses {
 /// Whether the op may end the life of an object: then a borrowed reference may dangle behind it.
 pub fn may_release(function: &Function, op: &Op) -> bool {
     let effects = op.effects(function);
-    matches!(op, Op::Kill { .. } | Op::Decref { .. }) || effects.runs_python || matches!(op, Op::Invoke { .. }) && effects.writes != 0
+    matches!(op, Op::Kill { .. } | Op::Decref { .. })
+        || effects.runs_python
+        || matches!(op, Op::Invoke { .. }) && effects.writes != 0
 }

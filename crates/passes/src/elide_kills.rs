@@ -60,14 +60,11 @@ impl Pass for ElideKills {
                 if total_kills(function, &uses, value) != ends.len() {
                     continue;
                 }
-                let releases = insts[position + 1..last]
-                    .iter()
-                    .enumerate()
-                    .any(|(offset, between)| {
-                        !ends.contains(&(position + 1 + offset))
-                            && !dead.contains(between)
-                            && may_be_released_by(function, value, *between)
-                    });
+                let releases = insts[position + 1..last].iter().enumerate().any(|(offset, between)| {
+                    !ends.contains(&(position + 1 + offset))
+                        && !dead.contains(between)
+                        && may_be_released_by(function, value, *between)
+                });
                 if !releases {
                     dead.extend(ends.iter().map(|end| insts[*end]));
                 }

@@ -43,8 +43,7 @@ fn sink_boxes(function: &mut Function) -> bool {
             let data = &function.insts[inst];
             let (Op::BoxInt { value } | Op::BoxFloat { value } | Op::BoxBool { value }) = data.op else { continue };
             let boxed = data.result.expect("a box is a result");
-            let only_ends =
-                uses.of(boxed).iter().all(|(_, user)| matches!(function.insts[*user].op, Op::Kill { .. }));
+            let only_ends = uses.of(boxed).iter().all(|(_, user)| matches!(function.insts[*user].op, Op::Kill { .. }));
             if only_ends {
                 replaced.push((boxed, value, inst));
             }

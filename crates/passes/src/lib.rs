@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod analysis;
-pub mod eliminate_dead_code;
 pub mod elide_kills;
+pub mod eliminate_dead_code;
 pub mod insert_refcounts;
 mod manager;
 pub mod number_values;

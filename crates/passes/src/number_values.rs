@@ -110,11 +110,8 @@ impl Key {
 
 fn is_numberable(function: &Function, op: &Op) -> bool {
     let effects = op.effects(function);
-    let pure = effects.reads == 0
-        && effects.writes == 0
-        && !effects.raises
-        && !effects.runs_python
-        && !effects.terminator;
+    let pure =
+        effects.reads == 0 && effects.writes == 0 && !effects.raises && !effects.runs_python && !effects.terminator;
     let identity_free = match op.refs() {
         Refs::None => true,
         Refs::Alias(_) => true,
@@ -135,14 +132,10 @@ fn identity(function: &Function, op: &Op) -> Option<Value> {
         {
             Some(*value)
         }
-        Op::GuardIdentity { value, object, .. }
-            if matches!(function.ty(*value), coluber_ir::Type::Constant(known, _) if known == *object) =>
-        {
+        Op::GuardIdentity { value, object, .. } if matches!(function.ty(*value), coluber_ir::Type::Constant(known, _) if known == *object) => {
             Some(*value)
         }
-        Op::GuardBound { value, .. } | Op::AssumeBound { value } if !function.ty(*value).is_nullable() => {
-            Some(*value)
-        }
+        Op::GuardBound { value, .. } | Op::AssumeBound { value } if !function.ty(*value).is_nullable() => Some(*value),
         Op::UnboxInt { value, .. } | Op::UnboxFloat { value } | Op::UnboxBool { value } => {
             match function.def_op(function.root(*value)) {
                 Some(Op::BoxInt { value } | Op::BoxFloat { value } | Op::BoxBool { value }) => {

@@ -186,7 +186,13 @@ mod tests {
             let resume = Resume::At { start: 0, offset: 0 };
             Arc::new(ExitFrame { code: 0, function: None, resume, locals, stack })
         });
-        Exit { kind: ExitKind::Guard, reason: "Test", benign: false, guilty: None, frames: frames.collect::<Vec<_>>().into() }
+        Exit {
+            kind: ExitKind::Guard,
+            reason: "Test",
+            benign: false,
+            guilty: None,
+            frames: frames.collect::<Vec<_>>().into(),
+        }
     }
 
     #[test]

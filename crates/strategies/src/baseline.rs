@@ -2,9 +2,9 @@
 //! compile; the second opinion in differential tests.
 
 use crate::pipeline::{self, Speculation};
-use coluber_passes::insert_refcounts::InsertRefcounts;
 use coluber_engine::strategy::{Osr, Setting};
 use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
+use coluber_passes::insert_refcounts::InsertRefcounts;
 
 /// See the module.
 pub struct Baseline;
@@ -19,11 +19,7 @@ impl Strategy for Baseline {
     }
 
     fn settings(&self) -> &[Setting] {
-        &[Setting {
-            name: "speculation",
-            doc: "whether feedback is believed",
-            value: "off",
-        }]
+        &[Setting { name: "speculation", doc: "whether feedback is believed", value: "off" }]
     }
 
     fn consider(&self, _: &UnitView<'_>) -> Decision {

@@ -14,11 +14,7 @@ use std::sync::Arc;
 
 /// All strategies, the default one first.
 pub fn registry() -> Registry {
-    Registry::new(vec![
-        Arc::new(optimizing::Optimizing),
-        Arc::new(baseline::Baseline),
-        Arc::new(none::None),
-    ])
+    Registry::new(vec![Arc::new(optimizing::Optimizing), Arc::new(baseline::Baseline), Arc::new(none::None)])
 }
 
 #[cfg(test)]
@@ -36,14 +32,10 @@ mod tests {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/options.md");
         let page = coluber_engine::options::page(&registry().names());
         if std::env::var_os("BLESS").is_some() {
-            std::fs::create_dir_all(path.parent().expect("it has a folder"))
-                .expect("docs can be made");
+            std::fs::create_dir_all(path.parent().expect("it has a folder")).expect("docs can be made");
             std::fs::write(&path, &page).expect("the page can be written");
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            found == page,
-            "docs/options.md is out of date: run with BLESS=1"
-        );
+        assert!(found == page, "docs/options.md is out of date: run with BLESS=1");
     }
 }

@@ -1,9 +1,7 @@
 //! `none`: compiles nothing. Shows what finding heat costs, and that the seam works without a compiler.
 
 use coluber_engine::strategy::Osr;
-use coluber_engine::{
-    Artifact, Bailout, BailoutReason, CompileInput, Decision, Services, Strategy, UnitView,
-};
+use coluber_engine::{Artifact, Bailout, BailoutReason, CompileInput, Decision, Services, Strategy, UnitView};
 
 /// See the module.
 pub struct None;

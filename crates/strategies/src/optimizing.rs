@@ -1,13 +1,13 @@
 //! `optimizing`: believes feedback, guards it, and runs every pass. The default.
 
 use crate::pipeline::{self, Speculation};
+use coluber_engine::strategy::{Osr, Setting};
+use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
 use coluber_passes::elide_kills::ElideKills;
 use coluber_passes::eliminate_dead_code::EliminateDeadCode;
 use coluber_passes::insert_refcounts::InsertRefcounts;
 use coluber_passes::number_values::NumberValues;
 use coluber_passes::remove_guards::RemoveGuards;
-use coluber_engine::strategy::{Osr, Setting};
-use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strategy, UnitView};
 
 /// See the module.
 pub struct Optimizing;
@@ -22,11 +22,7 @@ impl Strategy for Optimizing {
     }
 
     fn settings(&self) -> &[Setting] {
-        &[Setting {
-            name: "speculation",
-            doc: "whether feedback is believed",
-            value: "on",
-        }]
+        &[Setting { name: "speculation", doc: "whether feedback is believed", value: "on" }]
     }
 
     fn consider(&self, _: &UnitView<'_>) -> Decision {

@@ -74,12 +74,7 @@ fn optimize(
 }
 
 /// IR to machine code.
-fn lower(
-    function: &Function,
-    input: &CompileInput,
-    services: &Services,
-    clif: bool,
-) -> Result<CompiledCode, Bailout> {
+fn lower(function: &Function, input: &CompileInput, services: &Services, clif: bool) -> Result<CompiledCode, Bailout> {
     let forced_exits = match services.forced_exits {
         ForcedExits::Off => None,
         ForcedExits::Random { seed, permille } => Some((seed, permille)),
@@ -105,11 +100,7 @@ fn assembly(code: &CompiledCode) -> String {
 fn bytecode_text(snapshot: &Snapshot) -> String {
     let mut text = format!("{}\nentry {:?}\n", snapshot.name, snapshot.entry);
     for (index, code) in snapshot.codes.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "\ncode {index}: {} ({}:{})",
-            code.name, code.filename, code.first_line
-        );
+        let _ = writeln!(text, "\ncode {index}: {} ({}:{})", code.name, code.filename, code.first_line);
         for (instruction, line) in code.instructions.iter().zip(&code.lines) {
             let _ = writeln!(
                 text,
@@ -118,11 +109,7 @@ fn bytecode_text(snapshot: &Snapshot) -> String {
             );
         }
         for range in &code.handlers {
-            let _ = writeln!(
-                text,
-                "  {}..{} -> {} depth {}",
-                range.start, range.end, range.handler, range.depth
-            );
+            let _ = writeln!(text, "  {}..{} -> {} depth {}", range.start, range.end, range.handler, range.depth);
         }
     }
     let _ = writeln!(text, "\nobjects");

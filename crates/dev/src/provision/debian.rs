@@ -38,10 +38,7 @@ pub struct Prefix {
 
 impl Prefix {
     pub fn new(cx: &Context, version: Version) -> Self {
-        Self {
-            version,
-            root: cx.cache.join("cpython").join(version.to_string()),
-        }
+        Self { version, root: cx.cache.join("cpython").join(version.to_string()) }
     }
 
     fn stamp(&self) -> PathBuf {
@@ -54,8 +51,7 @@ impl Prefix {
 
     pub fn interpreter(&self, debug: bool) -> PathBuf {
         let suffix = if debug { "-dbg" } else { "" };
-        self.root
-            .join(format!("usr/bin/python{}{suffix}", self.version))
+        self.root.join(format!("usr/bin/python{}{suffix}", self.version))
     }
 
     /// The folder with everything.
@@ -65,8 +61,7 @@ impl Prefix {
 
     /// The shared libraries, the C library among them.
     pub fn libraries(&self) -> PathBuf {
-        self.root
-            .join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
+        self.root.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH))
     }
 
     /// The dynamic loader that fits [`Prefix::libraries`].
@@ -82,15 +77,10 @@ impl Prefix {
     pub fn fetch(&self) -> Result<()> {
         let parent = self.root.parent().context("the prefix has a parent")?;
         fs::create_dir_all(parent)?;
-        let scratch = tempfile::Builder::new()
-            .prefix("fetching-")
-            .tempdir_in(parent)?;
+        let scratch = tempfile::Builder::new().prefix("fetching-").tempdir_in(parent)?;
         let mut failures = Vec::new();
         for suite in SUITES {
-            progress(format!(
-                "fetching CPython {} from Debian {suite} (about 150 MB)",
-                self.version
-            ));
+            progress(format!("fetching CPython {} from Debian {suite} (about 150 MB)", self.version));
             let folder = scratch.path().join(suite);
             match self.download(&folder, suite) {
                 Ok(archives) => return self.unpack(&archives, &folder, suite),
@@ -108,9 +98,7 @@ impl Prefix {
         let mirror = mirror();
         fs::write(
             folder.join("sources.list"),
-            format!(
-                "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {suite} main\n"
-            ),
+            format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} {suite} main\n"),
         )?;
         let at = |name: &str| folder.join(name).display().to_string();
         let configuration = [
@@ -123,40 +111,27 @@ impl Prefix {
             ("APT::Install-Recommends", "false".into()),
             ("APT::Sandbox::User", "".into()),
             ("Acquire::Languages", "none".into()),
-            (
-                "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled",
-                "false".into(),
-            ),
+            ("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled", "false".into()),
             ("Acquire::Retries", "3".into()),
             ("Debug::NoLocking", "1".into()),
         ];
-        let text: String = configuration
-            .iter()
-            .map(|(key, value)| format!("{key} \"{value}\";\n"))
-            .collect();
+        let text: String = configuration.iter().map(|(key, value)| format!("{key} \"{value}\";\n")).collect();
         let file = folder.join("apt.conf");
         fs::write(&file, text)?;
         let apt = || {
             let mut command = Command::new("apt-get");
-            command
-                .env("APT_CONFIG", &file)
-                .env("LC_ALL", "C")
-                .args(["-q", "-y"]);
+            command.env("APT_CONFIG", &file).env("LC_ALL", "C").args(["-q", "-y"]);
             command
         };
         run_quiet(apt().arg("update"))?;
         let version = self.version;
-        run_quiet(
-            apt()
-                .args(["--download-only", "install", "patchelf"])
-                .args([
-                    format!("python{version}"),
-                    format!("python{version}-dev"),
-                    format!("python{version}-venv"),
-                    format!("python{version}-dbg"),
-                    format!("libpython{version}-testsuite"),
-                ]),
-        )?;
+        run_quiet(apt().args(["--download-only", "install", "patchelf"]).args([
+            format!("python{version}"),
+            format!("python{version}-dev"),
+            format!("python{version}-venv"),
+            format!("python{version}-dbg"),
+            format!("libpython{version}-testsuite"),
+        ]))?;
         let mut archives = Vec::new();
         for entry in fs::read_dir(folder.join("cache/archives"))? {
             let path = entry?.path();
@@ -172,11 +147,7 @@ impl Prefix {
         let unpacked = folder.join("root");
         let mut names = Vec::new();
         for archive in archives {
-            let name = archive
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if SKIPPED.iter().any(|skipped| name.starts_with(skipped)) {
                 continue;
             }
@@ -193,11 +164,7 @@ impl Prefix {
         self.precompile()?;
         let record = serde_json::json!({ "suite": suite, "packages": names });
         fs::write(self.stamp(), serde_json::to_string_pretty(&record)?)?;
-        progress(format!(
-            "CPython {} is ready in {}",
-            self.version,
-            self.root.display()
-        ));
+        progress(format!("CPython {} is ready in {}", self.version, self.root.display()));
         Ok(())
     }
 
@@ -206,10 +173,7 @@ impl Prefix {
     fn precompile(&self) -> Result<()> {
         let library = self.root.join(format!("usr/lib/python{}", self.version));
         let mut command = Command::new(self.interpreter(false));
-        command
-            .env_remove("PYTHONDONTWRITEBYTECODE")
-            .args(["-I", "-m", "compileall", "-q", "-j0"])
-            .arg(library);
+        command.env_remove("PYTHONDONTWRITEBYTECODE").args(["-I", "-m", "compileall", "-q", "-j0"]).arg(library);
         // The testsuite holds files that are wrong on purpose: the exit code says nothing.
         run_captured(&mut command)?;
         Ok(())
@@ -221,26 +185,13 @@ impl Prefix {
         let (loader, libraries) = (self.loader(), self.libraries());
         let patchelf = || {
             let mut command = Command::new(&loader);
-            command
-                .arg("--library-path")
-                .arg(&libraries)
-                .arg(self.root.join("usr/bin/patchelf"));
+            command.arg("--library-path").arg(&libraries).arg(self.root.join("usr/bin/patchelf"));
             command
         };
         // The order matters, and so does doing it in two steps: patchelf 0.17 and 0.18 write a broken file when they
         // set both at once, or the loader first (checked 2026-11-20 with Debian's non-PIE executables).
-        run_quiet(
-            patchelf()
-                .args(["--force-rpath", "--set-rpath"])
-                .arg(&libraries)
-                .arg(&interpreter),
-        )?;
-        run_quiet(
-            patchelf()
-                .arg("--set-interpreter")
-                .arg(&loader)
-                .arg(&interpreter),
-        )?;
+        run_quiet(patchelf().args(["--force-rpath", "--set-rpath"]).arg(&libraries).arg(&interpreter))?;
+        run_quiet(patchelf().arg("--set-interpreter").arg(&loader).arg(&interpreter))?;
         run_quiet(Command::new(&interpreter).args(["-I", "-c", SMOKE]))
             .context("the unpacked interpreter does not work")?;
         Ok(())
@@ -254,10 +205,7 @@ fn mirror() -> String {
         files.extend(entries.flatten().map(|entry| entry.path()));
     }
     files.sort();
-    let texts: Vec<String> = files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .collect();
+    let texts: Vec<String> = files.iter().filter_map(|file| fs::read_to_string(file).ok()).collect();
     mirror_in(&texts).unwrap_or_else(|| DEFAULT_MIRROR.to_owned())
 }
 
@@ -278,24 +226,14 @@ mod tests {
 
     #[test]
     fn takes_the_mirror_from_either_form_of_sources() {
-        let one_line =
-            "# deb http://old/debian x\ndeb http://mirror.example/debian bookworm main".to_owned();
-        assert_eq!(
-            mirror_in(&[one_line]).as_deref(),
-            Some("http://mirror.example/debian")
-        );
+        let one_line = "# deb http://old/debian x\ndeb http://mirror.example/debian bookworm main".to_owned();
+        assert_eq!(mirror_in(&[one_line]).as_deref(), Some("http://mirror.example/debian"));
         let stanza = "Types: deb\nURIs: https://other.example/debian/\nSuites: bookworm".to_owned();
-        assert_eq!(
-            mirror_in(&[stanza]).as_deref(),
-            Some("https://other.example/debian")
-        );
+        assert_eq!(mirror_in(&[stanza]).as_deref(), Some("https://other.example/debian"));
     }
 
     #[test]
     fn ignores_the_security_archive() {
-        assert_eq!(
-            mirror_in(&["URIs: http://deb.debian.org/debian-security".to_owned()]),
-            None
-        );
+        assert_eq!(mirror_in(&["URIs: http://deb.debian.org/debian-security".to_owned()]), None);
     }
 }

@@ -27,16 +27,7 @@ pub struct Version {
 }
 
 impl Version {
-    pub const ALL: [Self; 2] = [
-        Self {
-            major: 3,
-            minor: 14,
-        },
-        Self {
-            major: 3,
-            minor: 15,
-        },
-    ];
+    pub const ALL: [Self; 2] = [Self { major: 3, minor: 14 }, Self { major: 3, minor: 15 }];
     /// What commands use when no version is named.
     pub const DEFAULT: Self = Self::ALL[0];
 }
@@ -51,15 +42,9 @@ impl FromStr for Version {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|version| version.to_string() == text)
-            .ok_or_else(|| {
-                anyhow!(
-                    "unknown Python version {text}; known: {}",
-                    Self::ALL.map(|v| v.to_string()).join(", ")
-                )
-            })
+        Self::ALL.into_iter().find(|version| version.to_string() == text).ok_or_else(|| {
+            anyhow!("unknown Python version {text}; known: {}", Self::ALL.map(|v| v.to_string()).join(", "))
+        })
     }
 }
 
@@ -73,17 +58,8 @@ pub struct Wanted {
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "CPython {}{}",
-            self.version,
-            if self.debug { " (debug build)" } else { "" }
-        )?;
-        write!(
-            f,
-            " with headers{}",
-            if self.testsuite { " and testsuite" } else { "" }
-        )
+        write!(f, "CPython {}{}", self.version, if self.debug { " (debug build)" } else { "" })?;
+        write!(f, " with headers{}", if self.testsuite { " and testsuite" } else { "" })
     }
 }
 
@@ -125,10 +101,7 @@ pub fn interpreter(cx: &Context, wanted: Wanted) -> Result<PathBuf> {
     if fetched.is_complete() {
         return Ok(fetched.interpreter(wanted.debug));
     }
-    if let Some(path) = candidates(wanted)
-        .into_iter()
-        .find(|path| fits(cx, path, wanted).is_ok())
-    {
+    if let Some(path) = candidates(wanted).into_iter().find(|path| fits(cx, path, wanted).is_ok()) {
         return Ok(path);
     }
     let mut reasons = Vec::new();
@@ -146,10 +119,7 @@ pub fn interpreter(cx: &Context, wanted: Wanted) -> Result<PathBuf> {
             Err(error) => reasons.push(format!("uv python install: {error:#}")),
         }
     }
-    bail!(
-        "no {wanted} found; set {variable} to one\n{}",
-        reasons.join("\n")
-    )
+    bail!("no {wanted} found; set {variable} to one\n{}", reasons.join("\n"))
 }
 
 /// The prefix with Debian's packages, if it has been fetched.
@@ -160,35 +130,21 @@ pub fn debian_prefix(cx: &Context, version: Version) -> Option<debian::Prefix> {
 
 fn variable_name(wanted: Wanted) -> String {
     let Version { major, minor } = wanted.version;
-    format!(
-        "COLUBER_PYTHON_{major}_{minor}{}",
-        if wanted.debug { "_DEBUG" } else { "" }
-    )
+    format!("COLUBER_PYTHON_{major}_{minor}{}", if wanted.debug { "_DEBUG" } else { "" })
 }
 
 /// Why `path` is not what is wanted.
 fn fits(cx: &Context, path: &Path, wanted: Wanted) -> Result<()> {
     let output = run_quiet(cx.command(path).args(["-I", "-c", PROBE]))?;
-    let probe: Probe =
-        serde_json::from_str(&output).context("the interpreter's answer is not understood")?;
+    let probe: Probe = serde_json::from_str(&output).context("the interpreter's answer is not understood")?;
     let version = wanted.version.to_string();
     let checks = [
         (probe.implementation == "cpython", "not CPython"),
         (probe.version == version, "of another version"),
-        (
-            probe.debug == wanted.debug,
-            if wanted.debug {
-                "not a debug build"
-            } else {
-                "a debug build"
-            },
-        ),
+        (probe.debug == wanted.debug, if wanted.debug { "not a debug build" } else { "a debug build" }),
         (!probe.free_threaded, "free-threaded"),
         (probe.headers, "without headers"),
-        (
-            probe.testsuite || !wanted.testsuite,
-            "without the testsuite",
-        ),
+        (probe.testsuite || !wanted.testsuite, "without the testsuite"),
     ];
     match checks.into_iter().find(|(holds, _)| !holds) {
         Some((_, problem)) => Err(anyhow!("it is {problem}")),
@@ -204,21 +160,15 @@ fn candidates(wanted: Wanted) -> Vec<PathBuf> {
     } else {
         vec![format!("python{version}")]
     };
-    let mut folders: Vec<PathBuf> = env::var_os("PATH")
-        .map(|path| env::split_paths(&path).collect())
-        .unwrap_or_default();
+    let mut folders: Vec<PathBuf> =
+        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
     if let Some(home) = env::var_os("HOME").map(PathBuf::from) {
         let pyenv = env::var_os("PYENV_ROOT").map_or_else(|| home.join(".pyenv"), PathBuf::from);
-        folders.extend(installations(
-            &pyenv.join("versions"),
-            &format!("{version}."),
-        ));
+        folders.extend(installations(&pyenv.join("versions"), &format!("{version}.")));
         let uv = home.join(".local/share/uv/python");
         folders.extend(installations(&uv, &format!("cpython-{version}.")));
     }
-    let paths = folders
-        .iter()
-        .flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    let paths = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
     paths.filter(|path| path.is_file()).collect()
 }
 
@@ -240,8 +190,7 @@ fn install_with_uv(cx: &Context, wanted: Wanted) -> Result<PathBuf> {
     let version = wanted.version.to_string();
     progress(format!("asking uv for CPython {version}"));
     run_quiet(cx.command("uv").args(["python", "install", &version]))?;
-    let path =
-        PathBuf::from(run_quiet(cx.command("uv").args(["python", "find", &version]))?.trim());
+    let path = PathBuf::from(run_quiet(cx.command("uv").args(["python", "find", &version]))?.trim());
     fits(cx, &path, wanted)?;
     Ok(path)
 }
@@ -259,12 +208,5 @@ pub fn any_python(cx: &Context) -> Result<PathBuf> {
     if run_captured(&mut probe).is_ok_and(|output| output.status.success()) {
         return Ok(PathBuf::from("python3"));
     }
-    interpreter(
-        cx,
-        Wanted {
-            version: Version::DEFAULT,
-            debug: false,
-            testsuite: false,
-        },
-    )
+    interpreter(cx, Wanted { version: Version::DEFAULT, debug: false, testsuite: false })
 }
