@@ -574,7 +574,10 @@ pub fn is_open(py: Attached, key: &UnitKey) -> bool {
     let id = session::with_enabled(|session| session.engine.find(key)).flatten();
     // SAFETY: installed records are alive.
     id.is_some_and(|id| {
-        with(py, |ground| ground.installed.get(&id).is_some_and(|each| !unsafe { &*each.record }.is_invalid()))
+        with(py, |ground| {
+            // SAFETY: installed records are alive.
+            ground.installed.get(&id).is_some_and(|each| !unsafe { &*each.record }.is_invalid())
+        })
     })
 }
 

@@ -109,15 +109,12 @@ pub const PROFILE_SITES: usize = 64;
 
 /// Classes that compiled code met at one operator. Compiled code writes it.
 #[repr(C)]
+#[derive(Default)]
 pub struct SiteProfile {
     /// Version tags of the operands' classes, left and right, the last time.
     versions: [Cell<u32>; 2],
     /// How often.
     count: Cell<u64>,
-}
-
-impl SiteProfile {
-    const EMPTY: SiteProfile = SiteProfile { versions: [Cell::new(0), Cell::new(0)], count: Cell::new(0) };
 }
 
 /// What a unit is made from.
@@ -282,7 +279,7 @@ impl UnitRecord {
                 look_at: Cell::new(u64::MAX),
                 place: Cell::new(None),
                 stub: Cell::new(None),
-                profile: Box::new([const { SiteProfile::EMPTY }; PROFILE_SITES]),
+                profile: Box::new(std::array::from_fn(|_| SiteProfile::default())),
                 profile_sites: OnceCell::new(),
             };
             Ok(Box::into_raw(Box::new(record)))
