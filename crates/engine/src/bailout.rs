@@ -21,6 +21,8 @@ pub enum BailoutReason {
     CodeMemory(String),
     /// A fact changed between the snapshot and the installation.
     Invalidated,
+    /// Very much waits for the compiler already; what waits keeps its objects alive.
+    Busy,
     /// Another tool watches this code.
     OtherTool,
     /// The code is larger than the strategy's limit: actual and limit, in bytecode instructions.
@@ -50,6 +52,7 @@ impl BailoutReason {
             BailoutReason::Snapshot(_) => "snapshot".into(),
             BailoutReason::CodeMemory(_) => "code memory".into(),
             BailoutReason::Invalidated => "invalidated while compiling".into(),
+            BailoutReason::Busy => "the compiler is busy".into(),
             BailoutReason::OtherTool => "watched by another tool".into(),
             BailoutReason::TooLarge { .. } => "too large".into(),
             BailoutReason::LeftOut => "left out".into(),
@@ -60,7 +63,7 @@ impl BailoutReason {
 
     /// Whether the unit may be tried again when it is hot again: the reason was of the moment, not of the code.
     pub fn is_passing(&self) -> bool {
-        matches!(self, BailoutReason::Invalidated | BailoutReason::OtherTool)
+        matches!(self, BailoutReason::Invalidated | BailoutReason::OtherTool | BailoutReason::Busy)
     }
 }
 

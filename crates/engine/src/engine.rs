@@ -50,6 +50,9 @@ pub struct InstalledFacts {
     pub bytecodes: u64,
 }
 
+/// Units of dead code that stay in the statistics.
+const MAX_REMEMBERED: usize = 500;
+
 struct Entry {
     unit: Unit,
     code_units: usize,
@@ -66,6 +69,8 @@ pub struct Engine {
     strategy: Arc<dyn Strategy>,
     stats: Arc<Stats>,
     samples: u64,
+    /// Units of dead code in the table.
+    remembered: usize,
     /// What exits of all units taught, by code and offset: a callee inlined into several units is learned about once.
     sites: HashMap<(usize, u32), Vec<ExitFact>>,
 }
@@ -81,6 +86,7 @@ impl Engine {
             strategy,
             stats,
             samples: 0,
+            remembered: 0,
             sites: HashMap::new(),
         }
     }
@@ -264,6 +270,18 @@ impl Engine {
         false
     }
 
+    /// Whether the code of a unit may be taken out of use because nobody used it; if so, it counts as done.
+    pub fn evict(&mut self, id: UnitId) -> bool {
+        if !self.get(id).is_some_and(|unit| matches!(unit.state(), State::Installed(_))) {
+            return false;
+        }
+        self.stats.add(Counter::Evictions, 1);
+        if let Some(unit) = self.get(id) {
+            LOG.line(Topic::Retire, || format!("{} ({}): not used for long", unit.name, unit.key.entry));
+        }
+        self.advance(id, Event::Evicted)
+    }
+
     /// Guards of the installed version failed often. `Recompile`: take a snapshot (with the unit's exits) and submit
     /// it; `Retire`: close the doors.
     pub fn exited(&mut self, id: UnitId, event: &ExitEvent<'_>, facts: impl IntoIterator<Item = ExitFact>) -> Reaction {
@@ -330,22 +348,27 @@ impl Engine {
         self.sites.values().flatten().cloned().collect()
     }
 
-    /// A code object died: its units are gone, but those that had code stay in the statistics.
+    /// A code object died: its units are gone, but the first ones that had code stay in the statistics.
     pub fn forget_code(&mut self, code: u64) -> Vec<UnitId> {
         let ids = self.by_code.remove(&code).unwrap_or_default();
         self.sites.retain(|(known, _), _| *known as u64 != code);
+        let mut remembered = self.remembered;
         for id in &ids {
             let Some(entry) = self.entry(*id) else {
                 continue;
             };
-            if entry.unit.versions == 0 {
-                self.units[id.0 as usize] = None;
-                self.free.push(id.0);
-            } else {
+            if entry.unit.versions > 0 && remembered < MAX_REMEMBERED {
                 entry.unit.key.code = 0;
                 entry.unit.installed = None;
+                // What only a next version would need.
+                entry.unit.exits = Vec::new();
+                remembered += 1;
+            } else {
+                self.units[id.0 as usize] = None;
+                self.free.push(id.0);
             }
         }
+        self.remembered = remembered;
         ids
     }
 }

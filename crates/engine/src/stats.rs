@@ -54,6 +54,8 @@ counters! {
     Recompilations = "recompilations";
     /// Units taken out of use because they did not pay.
     Retired = "retired";
+    /// Units whose code was not used and made room for other code.
+    Evictions = "evictions";
     /// Samples taken.
     Samples = "samples";
     /// Samples that interrupted compiled code.

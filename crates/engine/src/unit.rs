@@ -107,6 +107,8 @@ pub enum Event {
     BailedOut(Bailout),
     /// An assumption of its installed code broke.
     Invalidated,
+    /// Its installed code was not used and made room for other code.
+    Evicted,
     /// Its installed code was taken out of use for good.
     Retired(Bailout),
 }
@@ -203,6 +205,11 @@ impl Unit {
                 self.close();
                 State::Invalidated
             }
+            (State::Installed(_), Event::Evicted) => {
+                self.installed = None;
+                self.heat = 0;
+                State::Cold
+            }
             (State::Queued, Event::Invalidated) if self.installed.is_some() => {
                 self.close();
                 State::Queued
@@ -293,6 +300,14 @@ mod tests {
         first.advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored))).unwrap();
         assert!(matches!(first.state(), State::Refused(_)));
         assert!(first.advance(Event::BecameHot).is_err());
+    }
+
+    #[test]
+    fn is_watched_again_after_an_eviction() {
+        let mut unit = installed();
+        unit.advance(Event::Evicted).unwrap();
+        assert_eq!((unit.state(), unit.installed, unit.invalidations), (&State::Cold, None, 0));
+        unit.advance(Event::BecameHot).unwrap();
     }
 
     #[test]

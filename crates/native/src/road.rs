@@ -47,12 +47,26 @@ struct Installed {
     version: u32,
     /// Exits that spoke for nothing (safe points) when last looked at.
     benign_exits: u64,
+    /// Its entries, and the number of the look, when it was last seen to be used.
+    entries: u64,
+    used_at: u64,
 }
+
+/// So many units may be installed without being used: what they refer to (a module that nobody else knows any more, for
+/// one) stays alive as long as they are.
+const MAX_IDLE_UNITS: usize = 200;
+/// Most compilations that may wait.
+const MAX_WAITING: usize = 100;
+/// Installations between two looks at who is used.
+const INSTALLATIONS_PER_LOOK: u64 = 50;
 
 #[derive(Default)]
 struct Ground {
     arena: Option<Arena>,
     installed: HashMap<UnitId, Installed>,
+    /// How often something was installed, and how often it was looked who is used.
+    installations: u64,
+    looks: u64,
     code_watcher: Option<c_int>,
     /// While paused: units whose doors are closed, with the functions (references are held) that had them.
     paused: Vec<(UnitId, *mut UnitRecord, Vec<*mut PyObject>)>,
@@ -315,6 +329,10 @@ pub fn begin(py: Attached, unit: UnitId, origin: &Origin) {
         session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::LeftOut)));
         return;
     }
+    if session::with(|session| session.queue.waiting()).is_some_and(|waiting| waiting >= MAX_WAITING) {
+        session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::Busy)));
+        return;
+    }
     let start = Instant::now();
     let taken = snapshot(py, &key, exits, origin);
     STATS.add(Counter::SnapshotNs, start.elapsed().as_nanos() as u64);
@@ -356,6 +374,7 @@ fn install(
     }
     let refused = |message: String| Bailout::new(BailoutReason::CodeMemory(message));
     let facts = InstalledFacts { code_bytes: artifact.code.bytes.len() as u64, bytecodes: artifact.bytecodes };
+    make_room(py, facts.code_bytes as usize);
     with_arena(py, |arena| unit.install(py, arena, artifact.code)).map_err(refused)?;
     unit.look_after(session::with(|session| session.engine.policy().exit_limit(version)).unwrap_or(u64::MAX));
     let before = with(py, |ground| ground.installed.remove(&id));
@@ -374,8 +393,71 @@ fn install(
     // SAFETY: the unit is installed, the functions are held by the ticket.
     with_arena(py, |arena| unsafe { doors::open_door(py, arena, unit, &ticket.functions) }).map_err(refused)?;
     let record = std::mem::replace(&mut ticket.record, std::ptr::null_mut());
-    with(py, |ground| ground.installed.insert(id, Installed { record, version, benign_exits: 0 }));
+    with(py, |ground| {
+        let used_at = ground.looks;
+        ground.installed.insert(id, Installed { record, version, benign_exits: 0, entries: 0, used_at });
+        ground.installations += 1;
+    });
     Ok(facts)
+}
+
+/// Notes which units were used since the last time; returns the others, those that have not been used for longest first.
+fn look_for_idle(py: Attached) -> Vec<UnitId> {
+    with(py, |ground| {
+        ground.looks += 1;
+        let mut idle = Vec::new();
+        for (id, installed) in &mut ground.installed {
+            // SAFETY: installed records are alive.
+            let unit = unsafe { &*installed.record };
+            if unit.entered.get() > 0 || unit.entries.get() != installed.entries {
+                (installed.entries, installed.used_at) = (unit.entries.get(), ground.looks);
+            } else if installed.used_at + 1 < ground.looks {
+                idle.push((installed.used_at, *id));
+            }
+        }
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, id)| id).collect()
+    })
+}
+
+/// Takes a unit out of use because it is not used. `false`: it is being compiled anew.
+fn evict(py: Attached, id: UnitId) -> bool {
+    if session::with(|session| session.engine.evict(id)) != Some(true) {
+        return false;
+    }
+    if let Some(installed) = with(py, |ground| ground.installed.remove(&id)) {
+        // SAFETY: it has just been taken out of the ground, which owned it.
+        unsafe { retire::retire(py, installed.record) };
+    }
+    true
+}
+
+/// Now and then evicts the units that have not been used for longest, if there are many.
+fn evict_idle(py: Attached) {
+    let is_time = with(py, |ground| ground.installations / INSTALLATIONS_PER_LOOK > ground.looks);
+    if is_time {
+        let idle = look_for_idle(py);
+        for id in idle.iter().take(idle.len().saturating_sub(MAX_IDLE_UNITS)) {
+            evict(py, *id);
+        }
+        collect(py);
+    }
+}
+
+/// Evicts units until the code memory has room for so many bytes, or none is idle.
+fn make_room(py: Attached, bytes: usize) {
+    let has_room = || with(py, |ground| ground.arena.as_ref().is_none_or(|arena| arena.has_room(bytes)));
+    if has_room() {
+        return;
+    }
+    for id in look_for_idle(py) {
+        if evict(py, id) {
+            collect(py);
+            if has_room() {
+                return;
+            }
+        }
+    }
 }
 
 /// Puts into use what was compiled meanwhile.
@@ -404,6 +486,7 @@ pub fn install_finished(py: Attached) {
         } else {
             discard(py, ticket);
         }
+        evict_idle(py);
     }
 }
 

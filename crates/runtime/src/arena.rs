@@ -1,5 +1,7 @@
 //! Memory for machine code: one reservation of address space, filled with segments on demand.
 //!
+//! A segment takes one room of the reservation, or as many as a piece of code that is larger needs.
+//!
 //! Each segment is a memory file that is mapped twice: writable at one address, executable at another. So no page is ever
 //! both, and code can be added to a segment that is being executed. All executable views lie in one reservation, so
 //! that code reaches other code by 32-bit displacements.
@@ -15,8 +17,10 @@ use std::ptr::{self, NonNull};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Size of one segment.
+/// Size of a segment, or of one room of a larger one.
 pub const SEGMENT_BYTES: usize = 1 << 20;
+/// Largest piece of code.
+pub const MAX_CODE_BYTES: usize = 16 << 20;
 /// Allocation unit; code is aligned to it.
 pub const UNIT_BYTES: usize = 64;
 /// Address space reserved for executable views.
@@ -50,15 +54,21 @@ struct Segment {
     writable: NonNull<u8>,
     executable: NonNull<u8>,
     epoch: u64,
+    bytes: usize,
     /// Free ranges in units: (first, count), in order, never adjacent.
     free: Vec<(usize, usize)>,
     used_units: usize,
 }
 
+/// Bytes of a new segment for code of so many units.
+fn segment_bytes(units: usize) -> usize {
+    (units * UNIT_BYTES).next_multiple_of(SEGMENT_BYTES)
+}
+
 /// The code memory of a process.
 pub struct Arena {
     reservation: NonNull<u8>,
-    /// One entry per segment's room in the reservation.
+    /// One entry per room in the reservation, a segment in the first of its rooms.
     segments: Vec<Option<Segment>>,
     cap_bytes: usize,
     perf_map: Option<PerfMapWriter>,
@@ -107,8 +117,8 @@ impl Arena {
         make: impl FnOnce(u64) -> B,
     ) -> Result<Place, String> {
         let units = size.div_ceil(UNIT_BYTES).max(1);
-        if units * UNIT_BYTES > SEGMENT_BYTES {
-            return Err(format!("code of {size} bytes is larger than a segment of {SEGMENT_BYTES} bytes"));
+        if size > MAX_CODE_BYTES {
+            return Err(format!("code of {size} bytes is larger than {MAX_CODE_BYTES} bytes"));
         }
         let epoch = FORK_EPOCH.load(Ordering::Relaxed);
         self.drop_empty_sealed_segments(epoch);
@@ -121,7 +131,7 @@ impl Arena {
         let (writable, executable, first) = match found {
             Some(found) => found,
             None => {
-                let segment = self.add_segment(epoch)?;
+                let segment = self.add_segment(epoch, segment_bytes(units))?;
                 let first = segment.take(units).expect("a new segment has room for anything that fits a segment");
                 (segment.writable, segment.executable, first)
             }
@@ -142,6 +152,15 @@ impl Arena {
         Ok(Place { address, size: units * UNIT_BYTES })
     }
 
+    /// Whether code of so many bytes can be allocated.
+    pub fn has_room(&self, size: usize) -> bool {
+        let units = size.div_ceil(UNIT_BYTES).max(1);
+        let epoch = FORK_EPOCH.load(Ordering::Relaxed);
+        let mut segments = self.segments.iter().flatten().filter(|segment| segment.epoch == epoch);
+        segments.any(|segment| segment.free.iter().any(|range| range.1 >= units))
+            || self.mapped_bytes() + segment_bytes(units) <= self.cap_bytes
+    }
+
     /// Gives a place back.
     ///
     /// # Safety
@@ -149,59 +168,86 @@ impl Arena {
     pub unsafe fn free(&mut self, place: Place) {
         let distance = place.address.as_ptr() as usize - self.reservation.as_ptr() as usize;
         let epoch = FORK_EPOCH.load(Ordering::Relaxed);
-        if let Some(segment) = self.segments[distance / SEGMENT_BYTES].as_mut() {
+        // The segment that begins in this room or before.
+        let room = (0..=distance / SEGMENT_BYTES).rev().find(|room| self.segments[*room].is_some()).unwrap_or(0);
+        if let Some(segment) = self.segments[room].as_mut() {
             let units = place.size / UNIT_BYTES;
             segment.used_units -= units;
             if segment.epoch == epoch {
-                segment.give_back((distance % SEGMENT_BYTES) / UNIT_BYTES, units);
+                segment.give_back((distance - room * SEGMENT_BYTES) / UNIT_BYTES, units);
+            }
+            // Others would fit into a large segment badly.
+            if segment.used_units == 0 && segment.bytes > SEGMENT_BYTES {
+                self.unmap(room);
             }
         }
     }
 
     /// Memory of all segments, and how much of it holds code, in bytes.
     pub fn size(&self) -> (usize, usize) {
-        let mapped = self.segments.iter().flatten().count() * SEGMENT_BYTES;
+        let mapped = self.mapped_bytes();
         let used = self.segments.iter().flatten().map(|segment| segment.used_units * UNIT_BYTES).sum();
         (mapped, used)
     }
 
+    fn mapped_bytes(&self) -> usize {
+        self.segments.iter().flatten().map(|segment| segment.bytes).sum()
+    }
+
     fn drop_empty_sealed_segments(&mut self, epoch: u64) {
-        for (index, slot) in self.segments.iter_mut().enumerate() {
-            if slot.as_ref().is_some_and(|segment| segment.epoch != epoch && segment.used_units == 0) {
-                let segment = slot.take().expect("just seen");
-                // SAFETY: the room lies in the reservation; nothing in it is in use in this process, and unmapping
-                // does not touch the other process's memory.
-                unsafe {
-                    libc::munmap(segment.writable.as_ptr().cast(), SEGMENT_BYTES);
-                    libc::mmap(
-                        self.reservation.add(index * SEGMENT_BYTES).as_ptr().cast(),
-                        SEGMENT_BYTES,
-                        libc::PROT_NONE,
-                        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
-                        -1,
-                        0,
-                    );
-                }
+        for index in 0..self.segments.len() {
+            let segment = self.segments[index].as_ref();
+            if segment.is_some_and(|segment| segment.epoch != epoch && segment.used_units == 0) {
+                self.unmap(index);
             }
         }
     }
 
-    fn add_segment(&mut self, epoch: u64) -> Result<&mut Segment, String> {
-        let mapped = self.segments.iter().flatten().count() * SEGMENT_BYTES;
-        if mapped + SEGMENT_BYTES > self.cap_bytes {
+    /// Gives the memory of the segment in a room back, of which nothing is in use.
+    fn unmap(&mut self, index: usize) {
+        let Some(segment) = self.segments[index].take() else { return };
+        // SAFETY: the rooms lie in the reservation; nothing in them is in use in this process, and unmapping does not
+        // touch the memory of another process.
+        unsafe {
+            libc::munmap(segment.writable.as_ptr().cast(), segment.bytes);
+            libc::mmap(
+                self.reservation.add(index * SEGMENT_BYTES).as_ptr().cast(),
+                segment.bytes,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED,
+                -1,
+                0,
+            );
+        }
+    }
+
+    /// The first of so many rooms beside each other that no segment has.
+    fn free_rooms(&self, count: usize) -> usize {
+        let mut first = 0;
+        for (index, segment) in self.segments.iter().enumerate() {
+            if let Some(segment) = segment {
+                first = first.max(index + segment.bytes / SEGMENT_BYTES);
+            } else if index + 1 >= first + count {
+                return first;
+            }
+        }
+        first
+    }
+
+    fn add_segment(&mut self, epoch: u64, bytes: usize) -> Result<&mut Segment, String> {
+        if self.mapped_bytes() + bytes > self.cap_bytes {
             return Err(format!("the cap of {} bytes for machine code is reached", self.cap_bytes));
         }
-        let index = match self.segments.iter().position(Option::is_none) {
-            Some(index) => index,
-            None if (self.segments.len() + 1) * SEGMENT_BYTES <= RESERVATION_BYTES => {
-                self.segments.push(None);
-                self.segments.len() - 1
-            }
-            None => return Err("the reserved address space for machine code is used up".into()),
-        };
-        // SAFETY: the room lies inside the reservation.
+        let rooms = bytes / SEGMENT_BYTES;
+        let index = self.free_rooms(rooms);
+        if (index + rooms) * SEGMENT_BYTES > RESERVATION_BYTES {
+            return Err("the reserved address space for machine code is used up".into());
+        }
+        let count = self.segments.len().max(index + rooms);
+        self.segments.resize_with(count, || None);
+        // SAFETY: the rooms lie inside the reservation.
         let room = unsafe { self.reservation.add(index * SEGMENT_BYTES) };
-        let segment = Segment::map(room, epoch)?;
+        let segment = Segment::map(room, epoch, bytes)?;
         Ok(self.segments[index].insert(segment))
     }
 }
@@ -210,7 +256,7 @@ impl Drop for Arena {
     fn drop(&mut self) {
         for segment in self.segments.iter().flatten() {
             // SAFETY: whoever drops the arena promises that no code of it runs any more.
-            unsafe { libc::munmap(segment.writable.as_ptr().cast(), SEGMENT_BYTES) };
+            unsafe { libc::munmap(segment.writable.as_ptr().cast(), segment.bytes) };
         }
         // SAFETY: as above; the executable views lie in the reservation.
         unsafe { libc::munmap(self.reservation.as_ptr().cast(), RESERVATION_BYTES) };
@@ -218,7 +264,7 @@ impl Drop for Arena {
 }
 
 impl Segment {
-    fn map(room: NonNull<u8>, epoch: u64) -> Result<Segment, String> {
+    fn map(room: NonNull<u8>, epoch: u64, bytes: usize) -> Result<Segment, String> {
         // SAFETY: the name is a C string; the call has no other requirement.
         let mut file = unsafe { libc::memfd_create(c"coluber".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_EXEC) };
         if file < 0 {
@@ -229,20 +275,20 @@ impl Segment {
         if file < 0 {
             return Err(last_error("cannot make a memory file for machine code"));
         }
-        let result = Segment::map_file(room, epoch, file);
+        let result = Segment::map_file(room, epoch, bytes, file);
         // SAFETY: the descriptor is ours; mappings stay when it is closed.
         unsafe { libc::close(file) };
         result
     }
 
-    fn map_file(room: NonNull<u8>, epoch: u64, file: i32) -> Result<Segment, String> {
+    fn map_file(room: NonNull<u8>, epoch: u64, bytes: usize, file: i32) -> Result<Segment, String> {
         // SAFETY: the descriptor is valid.
-        if unsafe { libc::ftruncate(file, SEGMENT_BYTES as libc::off_t) } != 0 {
+        if unsafe { libc::ftruncate(file, bytes as libc::off_t) } != 0 {
             return Err(last_error("cannot size the memory file for machine code"));
         }
         // SAFETY: a new mapping at an address of the kernel's choice.
         let writable = unsafe {
-            libc::mmap(ptr::null_mut(), SEGMENT_BYTES, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file, 0)
+            libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED, file, 0)
         };
         if writable == libc::MAP_FAILED {
             return Err(last_error("cannot map machine code for writing"));
@@ -251,7 +297,7 @@ impl Segment {
         let executable = unsafe {
             libc::mmap(
                 room.as_ptr().cast(),
-                SEGMENT_BYTES,
+                bytes,
                 libc::PROT_READ | libc::PROT_EXEC,
                 libc::MAP_SHARED | libc::MAP_FIXED,
                 file,
@@ -261,12 +307,12 @@ impl Segment {
         if executable == libc::MAP_FAILED {
             let message = last_error("executable memory is refused");
             // SAFETY: our own mapping, not used yet.
-            unsafe { libc::munmap(writable, SEGMENT_BYTES) };
+            unsafe { libc::munmap(writable, bytes) };
             return Err(message);
         }
         let writable = NonNull::new(writable.cast()).ok_or("mmap returned the null address")?;
-        let free = vec![(0, SEGMENT_BYTES / UNIT_BYTES)];
-        Ok(Segment { writable, executable: room, epoch, free, used_units: 0 })
+        let free = vec![(0, bytes / UNIT_BYTES)];
+        Ok(Segment { writable, executable: room, epoch, bytes, free, used_units: 0 })
     }
 
     /// Takes `units` from the smallest free range that has them.
@@ -380,7 +426,27 @@ mod tests {
         arena.allocate(&[0; SEGMENT_BYTES], "").unwrap();
         let message = arena.allocate(&[0; 1], "").unwrap_err();
         assert!(message.contains("cap of 1048576 bytes"), "{message}");
-        assert!(arena.allocate(&[0; SEGMENT_BYTES + 1], "").unwrap_err().contains("larger than a segment"));
+        assert!(!arena.has_room(1));
+        assert!(arena.allocate(&vec![0; MAX_CODE_BYTES + 1], "").unwrap_err().contains("is larger than"));
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn large_code_has_a_segment_of_its_own() {
+        let mut arena = Arena::new(8 << 20, None).unwrap();
+        let small = arena.allocate(&returns(1), "").unwrap();
+        let mut code = vec![0x90; 3 * SEGMENT_BYTES - 100];
+        code.extend(returns(2));
+        let large = arena.allocate(&code, "").unwrap();
+        let behind = arena.allocate(&vec![0xc3; SEGMENT_BYTES], "").unwrap();
+        assert_eq!((call(small), call(large)), (1, 2));
+        assert_eq!(arena.size().0, 5 << 20);
+        // SAFETY: nothing executes it.
+        unsafe { arena.free(large) };
+        assert_eq!(arena.size().0, 2 << 20);
+        let again = arena.allocate(&vec![0xc3; 2 * SEGMENT_BYTES], "").unwrap();
+        assert_eq!(again.address, large.address);
+        assert!(behind.address > again.address);
     }
 
     #[test]
