@@ -118,7 +118,7 @@ pub enum LiveType {
 /// A module global or builtin whose value the snapshot promises not to change without an invalidation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GlobalFact {
-    /// The globals dict (the `Function::globals` of the code that reads it).
+    /// The globals dict (the `Function::globals` of the code that reads it), or the module whose attribute it is.
     pub globals: ObjectId,
     /// The name (an interned str object).
     pub name: ObjectId,

@@ -127,6 +127,8 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         taker.enter_scope(0, request.globals, request.builtins, 0);
         let live = taker.live_types(&request);
         taker.gather_callees();
+        taker.gather_module_attributes();
+        taker.gather_callees();
         let classes: HashSet<u32> = request.exits.iter().flat_map(|fact| fact.classes.iter().copied()).collect();
         for version in classes {
             taker.add_class_version(version);
@@ -330,6 +332,56 @@ impl Taker<'_, '_> {
                 }
             }
             Some(value)
+        }
+    }
+
+    /// Attributes of the modules that the codes refer to by a constant global: as constant as globals are.
+    unsafe fn gather_module_attributes(&mut self) {
+        let modules: Vec<ObjectId> = self
+            .global_facts
+            .iter()
+            .map(|fact| fact.value)
+            .filter(|value| matches!(self.pool.table().get(*value).value, ObjectValue::Module(_)))
+            .collect();
+        let mut names: Vec<ObjectId> = Vec::new();
+        for instruction in self.codes.iter().flat_map(|code| &code.instructions) {
+            // Names with two underscores may be descriptors of the module type.
+            if let Op::LoadAttr { name, .. } = instruction.op
+                && let ObjectValue::Str(Some(text)) = &self.pool.table().get(name).value
+                && !text.starts_with("__")
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        for module in modules {
+            let pointer = self.pool.pointer(module);
+            for &name in &names {
+                // SAFETY: an exact module, a str; the lookup runs no Python code.
+                unsafe {
+                    if !is_exactly(pointer, &raw mut pyo3_ffi::PyModule_Type) {
+                        continue;
+                    }
+                    let dict = pyo3_ffi::PyModule_GetDict(pointer);
+                    let key = self.pool.pointer(name);
+                    if (self.is_volatile)(dict, key) {
+                        continue;
+                    }
+                    let Some(Some(value)) = find_constant(dict, key) else { continue };
+                    #[cfg(Py_3_15)]
+                    if is_exactly(value, &raw mut ffi::PyLazyImport_Type) {
+                        continue;
+                    }
+                    let value = self.pool.intern(self.py, value);
+                    let fact = GlobalFact { globals: module, name, value };
+                    if !self.global_facts.contains(&fact) {
+                        self.global_facts.push(fact);
+                        let dict = self.pool.intern(self.py, dict);
+                        self.depend(Dependency::Name { dict, name });
+                        self.queue_callable(value, 1);
+                    }
+                }
+            }
         }
     }
 

@@ -46,6 +46,15 @@ impl Translator<'_> {
 
     pub(crate) fn load_attr(&mut self, name: ObjectId, method: bool, instruction: &Instruction) -> Result<(), Bailout> {
         if self.settings.speculate
+            && let Type::Constant(module, Some(Kind::Module)) = self.ty(self.peek(1)?)
+            && let Some(value) = self.snapshot.global(module, name)
+        {
+            self.rely_on_invariants();
+            let value = self.constant(value);
+            self.finish_load(value, method)?;
+            return Ok(());
+        }
+        if self.settings.speculate
             && !self.gave_up(instruction)
             && let Feedback::Attribute(feedback) = &instruction.feedback
             && self.load_attr_by_feedback(feedback, method)?
