@@ -24,7 +24,7 @@ fn seen_kind(seen: Seen) -> Option<Kind> {
 }
 
 impl Translator<'_> {
-    /// Kinds of two operands: known, or as the feedback says.
+    /// Kinds of two operands: known, or as the feedback says, or as an earlier version noted.
     fn operand_kinds(&self, left: Value, right: Value, instruction: &Instruction) -> Option<(Kind, Kind)> {
         if !self.settings.speculate {
             return None;
@@ -34,7 +34,14 @@ impl Translator<'_> {
             _ if self.gave_up(instruction) => (None, None),
             Feedback::Seen(seen) => (seen_kind(*seen), seen_kind(*seen)),
             Feedback::SeenPair(left, right) => (seen_kind(*left), seen_kind(*right)),
-            _ => (None, None),
+            _ => match self.operand_classes(instruction) {
+                Some((left, right)) => (self.constructed_kind(left), self.constructed_kind(right)),
+                // The interpreter has no form for some operators on floats: one operand tells of the other.
+                None if known.0 == Some(Kind::Float) || known.1 == Some(Kind::Float) => {
+                    (Some(Kind::Float), Some(Kind::Float))
+                }
+                None => (None, None),
+            },
         };
         let left = known.0.or(seen_left)?;
         let right = known.1.or(seen_right)?;

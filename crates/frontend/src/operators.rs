@@ -35,7 +35,7 @@ fn names(kind: BinaryKind) -> [&'static str; 3] {
 
 impl Translator<'_> {
     /// Classes of the two operands as an earlier version met them.
-    fn operand_classes(&self, instruction: &Instruction) -> Option<(ObjectId, ObjectId)> {
+    pub(crate) fn operand_classes(&self, instruction: &Instruction) -> Option<(ObjectId, ObjectId)> {
         let code = self.state.top().code;
         let fact = self
             .snapshot
