@@ -219,3 +219,60 @@ impl Snapshot {
             .any(|exit| exit.code == code && exit.offset == offset && exit.reason == reason && exit.count >= times)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Feedback;
+
+    fn snapshot(ops: Vec<Op>, exits: Vec<ExitFact>) -> Snapshot {
+        let instructions = ops.into_iter().enumerate().map(|(index, op)| {
+            let start = 2 * index as Offset;
+            Instruction { start, offset: start, next: start + 2, op, feedback: Feedback::None }
+        });
+        let code = Code {
+            name: "f".into(),
+            filename: "m.py".into(),
+            first_line: 1,
+            object: ObjectId(0),
+            argument_count: 0,
+            keyword_only_count: 0,
+            slot_count: 2,
+            local_count: 2,
+            slot_names: vec!["a".into(), "b".into()],
+            stack_size: 2,
+            flags: CodeFlags::default(),
+            iterator_slots: 1,
+            indexed_loops: false,
+            lines: Vec::new(),
+            instructions: instructions.collect(),
+            handlers: Vec::new(),
+        };
+        Snapshot {
+            name: "m.f".into(),
+            entry: Entry::Function,
+            codes: vec![code],
+            function: None,
+            globals: ObjectId(0),
+            live: Vec::new(),
+            global_facts: Vec::new(),
+            classes: Vec::new(),
+            exits,
+            objects: ObjectTable::default(),
+        }
+    }
+
+    #[test]
+    fn spreads_exits_to_accesses_of_the_same_local() {
+        let load = |local| Op::LoadFast { local };
+        let attribute = || Op::LoadAttr { name: ObjectId(0), method: false };
+        let ops = vec![load(0), attribute(), load(1), attribute(), load(0), attribute(), attribute()];
+        let fact = ExitFact { code: 0, offset: 2, reason: "GuardClass".into(), count: 30, classes: vec![7] };
+        let mut taught = snapshot(ops.clone(), vec![fact.clone()]);
+        taught.spread_exits();
+        assert_eq!(taught.exits, [fact.clone(), ExitFact { offset: 10, ..fact.clone() }]);
+        let mut silent = snapshot(ops, vec![ExitFact { classes: vec![], ..fact }]);
+        silent.spread_exits();
+        assert_eq!(silent.exits.len(), 1);
+    }
+}
