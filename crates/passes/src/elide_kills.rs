@@ -11,14 +11,16 @@
 //! its definition and the last of them can release an object: the container still holds it. What is left gets an `Incref`
 //! behind its definition (`insert_refcounts`).
 //!
-//! Correct: the container's reference is dropped only by an op that may release. A kill in between of a value of another
-//! exact builtin type that dies silently cannot be the borrowed object. Left alone: consumers in several blocks.
-//! "Does not fire": `keeps_reference_across_a_call`, `keeps_reference_across_a_kill_of_the_same_type`.
+//! Correct: the container's reference is dropped only by an op that may release, and the container is not given away. A
+//! kill in between of a value of another exact builtin type that dies silently cannot be the borrowed object, if a guard in
+//! front of it says so. Left alone: consumers in several blocks. "Does not fire": `keeps_reference_across_a_call`,
+//! `keeps_reference_across_a_kill_of_the_same_type`, `keeps_reference_that_is_guarded_too_late`,
+//! `keeps_reference_of_what_a_tuple_held_that_was_given_away`, `keeps_reference_that_is_given_away`.
 
 use crate::analysis::{Uses, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::ops::Refs;
-use coluber_ir::{Function, Inst, Op, Value};
+use coluber_ir::{Function, Inst, Kind, Op, Value};
 use std::collections::{HashMap, HashSet};
 
 /// See the module.
@@ -35,7 +37,7 @@ impl Pass for ElideKills {
 
     fn run(&self, function: &mut Function) -> Changed {
         let uses = Uses::new(function);
-        let consumed_elsewhere = consumed_values(function, &uses);
+        let consumed_elsewhere = consumed_values(function);
         let mut dead: HashSet<Inst> = HashSet::new();
         for &block in &function.layout {
             // Kills of the borrowed values of this block, by root.
@@ -60,11 +62,11 @@ impl Pass for ElideKills {
                 if total_kills(function, &uses, value) != ends.len() {
                     continue;
                 }
-                let releases = insts[position + 1..last].iter().enumerate().any(|(offset, between)| {
-                    !ends.contains(&(position + 1 + offset))
-                        && !dead.contains(between)
-                        && may_be_released_by(function, value, *between)
-                });
+                let between = insts[position + 1..last]
+                    .iter()
+                    .enumerate()
+                    .filter(|(offset, between)| !ends.contains(&(position + 1 + offset)) && !dead.contains(between));
+                let releases = may_be_released(function, value, between.map(|(_, between)| *between));
                 if !releases {
                     dead.extend(ends.iter().map(|end| insts[*end]));
                 }
@@ -81,35 +83,62 @@ impl Pass for ElideKills {
     }
 }
 
-/// The exact builtin type that the value or a refinement of it is known to have.
-fn refined_kind(function: &Function, value: Value) -> Option<coluber_ir::Kind> {
+/// Whether one of the instructions between the definition of a borrowed value and its end may release the object.
+fn may_be_released(function: &Function, value: Value, between: impl Iterator<Item = Inst>) -> bool {
+    let containers = containers(function, value);
+    // What guards have said so far; one behind a release comes too late.
     let mut kind = function.ty(value).kind();
-    for data in function.insts.values() {
-        if let (Op::GuardKind { value: guarded, kind: known, .. }, Some(_)) = (&data.op, data.result)
-            && *guarded == value
+    for inst in between {
+        let data = &function.insts[inst];
+        let mut gives_container = false;
+        data.op.for_each_stolen(|stolen| gives_container |= containers.contains(&function.root(stolen)));
+        if gives_container || may_release_kind(function, &data.op, kind) {
+            return true;
+        }
+        if let (Refs::Alias(operand), Some(result)) = (data.op.refs(), data.result)
+            && function.root(operand) == value
         {
-            kind = kind.or(Some(*known));
+            kind = kind.or(function.ty(result).kind());
         }
     }
-    kind
+    false
 }
 
-fn may_be_released_by(function: &Function, value: Value, inst: Inst) -> bool {
-    let op = &function.insts[inst].op;
-    if let Op::Kill { value: other, .. } = op {
-        let ty = function.ty(*other);
+/// Whether the op may release an object of that exact builtin type, or of an unknown type.
+fn may_release_kind(function: &Function, op: &Op, kind: Option<Kind>) -> bool {
+    if let Op::Kill { value, .. } = op {
+        let ty = function.ty(*value);
         if ty.dies_silently()
-            && let Some(other_kind) = ty.boxed_kind()
+            && let Some(other) = ty.boxed_kind()
         {
-            return refined_kind(function, value).is_none_or(|kind| kind == other_kind);
+            return kind.is_none_or(|kind| kind == other);
         }
     }
     may_release(function, op)
 }
 
+/// The immutable objects that the value came out of, one out of the other. (What came out of memory is still there when
+/// its container was given away.)
+fn containers(function: &Function, value: Value) -> HashSet<Value> {
+    let mut found = HashSet::new();
+    let mut work = vec![value];
+    while let Some(value) = work.pop() {
+        let Some(op) = function.def_op(value) else { continue };
+        if op.refs() != Refs::Borrowed || op.effects(function).reads != 0 || matches!(op, Op::SameObject { .. }) {
+            continue;
+        }
+        op.for_each_operand(|operand| {
+            let root = function.root(operand);
+            if function.ty(root).is_object() && found.insert(root) {
+                work.push(root);
+            }
+        });
+    }
+    found
+}
+
 /// Roots whose reference is consumed by anything but a `Kill`.
-fn consumed_values(function: &Function, uses: &Uses) -> HashSet<Value> {
-    let _ = uses;
+fn consumed_values(function: &Function) -> HashSet<Value> {
     let mut consumed = HashSet::new();
     for &block in &function.layout {
         for &inst in &function.blocks[block].insts {

@@ -6,9 +6,11 @@
 //! Kill v3                                              =>
 //! ```
 //!
-//! Correct: an exit boxes what its state names; a box that nobody but exits saw has no identity to keep.
+//! Correct: an exit boxes what its state names; a box that nobody but exits saw has no identity to keep. The states in
+//! which loops start over are needed too.
 //! Left alone: values that only feed block parameters nobody uses (cycles of parameters). "Does not fire":
-//! `keeps_box_that_escapes`, `keeps_guard`.
+//! `keeps_box_that_escapes`, `keeps_guard`, `keeps_effects`, `keeps_what_the_state_of_a_loop_names`,
+//! `keeps_unused_parameter`.
 
 use crate::analysis::Uses;
 use crate::manager::{Changed, Pass};
@@ -75,10 +77,8 @@ fn remove_unused(function: &mut Function) -> bool {
     let mut needed = SecondaryMap::<Value, bool>::new();
     let mut work: Vec<Value> = Vec::new();
     let mut states = SecondaryMap::<coluber_ir::FrameStateId, bool>::new();
-    let mut mark_inst = |function: &Function, inst: coluber_ir::Inst, work: &mut Vec<Value>| {
-        let op = &function.insts[inst].op;
-        op.for_each_operand(|value| work.push(value));
-        let mut next = op.state();
+    let mut mark_state = |function: &Function, state: Option<coluber_ir::FrameStateId>, work: &mut Vec<Value>| {
+        let mut next = state;
         while let Some(state) = next {
             if std::mem::replace(&mut states[state], true) {
                 break;
@@ -89,11 +89,21 @@ fn remove_unused(function: &mut Function) -> bool {
             next = function.states[state].caller;
         }
     };
+    let mut mark_inst = |function: &Function, inst: coluber_ir::Inst, work: &mut Vec<Value>| {
+        let op = &function.insts[inst].op;
+        op.for_each_operand(|value| work.push(value));
+        mark_state(function, op.state(), work);
+    };
     for &block in &function.layout {
         for &inst in &function.blocks[block].insts {
             if !is_removable(function, inst) {
                 mark_inst(function, inst, &mut work);
             }
+        }
+    }
+    for &block in &function.layout {
+        if let Some(state) = function.blocks[block].loop_state {
+            function.for_each_state_value(state, |value| work.push(value));
         }
     }
     while let Some(value) = work.pop() {

@@ -8,13 +8,23 @@
 //!                                    Decref v3
 //! ```
 //!
-//! Required. Afterwards the function is in phase `Counted`.
+//! Two kinds of values are treated differently:
+//!
+//! * What the unit or the frame holds anyway (`Constant`, `LoadFunction`) can be given away any number of times, and not at
+//!   all on some paths. So each place that consumes it makes a reference just in front; a `Kill` of it is nothing.
+//! * A copy that is consumed at once, with nothing in between that could exit or release, is an `Incref` of the value. One
+//!   that lives on becomes a `SameObject` with a reference of its own, because an exit releases one reference per value.
+//!
+//! Required. Afterwards the function is in phase `Counted`. "Does not fire": `keeps_borrowed_what_nothing_consumes`,
+//! `keeps_copy_apart_that_lives_on`.
 
+use crate::analysis::{Uses, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::function::Phase;
 use coluber_ir::ops::Refs;
-use coluber_ir::{Function, Op, Value, ValueDef};
-use std::collections::HashSet;
+use coluber_ir::verify::balance::is_permanent;
+use coluber_ir::{BlockCall, Function, Inst, Op, Value, ValueDef};
+use std::collections::{HashMap, HashSet};
 
 /// See the module.
 pub struct InsertRefcounts;
@@ -29,6 +39,8 @@ impl Pass for InsertRefcounts {
     }
 
     fn run(&self, function: &mut Function) -> Changed {
+        split_edges_that_consume(function);
+        let uses = Uses::new(function);
         let consumed = consumed_roots(function);
         let values: Vec<Value> = function.values.keys().collect();
         for value in values {
@@ -53,11 +65,21 @@ impl Pass for InsertRefcounts {
                 function.values[value].owned = function.values[root].owned;
             }
         }
+        // Before copies become the values they are copies of.
+        let mut permanents: HashMap<Inst, Vec<Value>> = HashMap::new();
+        for &block in &function.layout {
+            for &inst in &function.blocks[block].insts {
+                let found = consumed_permanents(function, &function.insts[inst].op);
+                if !found.is_empty() {
+                    permanents.insert(inst, found);
+                }
+            }
+        }
         for index in 0..function.layout.len() {
             let block = function.layout[index];
             let insts = std::mem::take(&mut function.blocks[block].insts);
             let mut result = Vec::with_capacity(insts.len() + 8);
-            for inst in insts {
+            for (position, &inst) in insts.iter().enumerate() {
                 let source = function.insts[inst].source;
                 match function.insts[inst].op.clone() {
                     Op::Kill { value, state } => {
@@ -67,10 +89,19 @@ impl Pass for InsertRefcounts {
                     }
                     Op::Dup { value } => {
                         let copy = function.insts[inst].result.expect("a copy is a result");
-                        function.replace(copy, value);
-                        result.push(function.make(Op::Incref { value }, source));
+                        if is_consumed_at_once(function, &uses, copy, &insts[position + 1..]) {
+                            function.replace(copy, value);
+                            result.push(function.make(Op::Incref { value }, source));
+                        } else {
+                            function.insts[inst].op = Op::SameObject { value };
+                            result.push(inst);
+                            result.push(function.make(Op::Incref { value: copy }, source));
+                        }
                     }
                     op => {
+                        for value in permanents.remove(&inst).unwrap_or_default() {
+                            result.push(function.make(Op::Incref { value }, source));
+                        }
                         result.push(inst);
                         if op.refs() == Refs::Borrowed
                             && let Some(value) = function.insts[inst].result
@@ -89,7 +120,60 @@ impl Pass for InsertRefcounts {
     }
 }
 
-/// Roots whose reference something consumes.
+/// Whether the value's root lives as long as the unit or its frame.
+fn is_held_anyway(function: &Function, value: Value) -> bool {
+    let op = function.def_op(function.root(value));
+    op.is_some_and(|op| op.refs() == Refs::Borrowed && is_permanent(function, op))
+}
+
+/// What the op consumes of that, once for each time.
+fn consumed_permanents(function: &Function, op: &Op) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut consume = |value: Value| {
+        if function.ty(value).is_object() && is_held_anyway(function, value) {
+            found.push(value);
+        }
+    };
+    op.for_each_stolen(&mut consume);
+    op.for_each_target(|target| target.arguments.iter().copied().for_each(&mut consume));
+    found
+}
+
+/// Gives edges out of a `Branch` that need references to be made a block of their own.
+fn split_edges_that_consume(function: &mut Function) {
+    for block in function.layout.clone() {
+        let inst = function.terminator(block);
+        let source = function.insts[inst].source;
+        let Op::Branch { condition, mut then, mut otherwise } = function.insts[inst].op.clone() else { continue };
+        for target in [&mut then, &mut otherwise] {
+            let jump = Op::Jump { target: target.clone() };
+            if !consumed_permanents(function, &jump).is_empty() {
+                let edge = function.add_block();
+                function.append(edge, jump, source);
+                *target = BlockCall { block: edge, arguments: Vec::new() };
+            }
+        }
+        function.insts[inst].op = Op::Branch { condition, then, otherwise };
+    }
+}
+
+/// Whether the only use of a copy consumes it, and nothing in between (`rest` is what follows the copy in its block) can
+/// exit or release an object.
+fn is_consumed_at_once(function: &Function, uses: &Uses, copy: Value, rest: &[Inst]) -> bool {
+    let [(_, user)] = uses.of(copy) else { return false };
+    let mut is_consumed = false;
+    function.insts[*user].op.for_each_stolen(|value| is_consumed |= value == copy);
+    function.insts[*user].op.for_each_target(|target| is_consumed |= target.arguments.contains(&copy));
+    let mut between = rest.iter().take_while(|inst| *inst != user);
+    let is_quiet = |inst: &Inst| {
+        let op = &function.insts[*inst].op;
+        let effects = op.effects(function);
+        !effects.exits && !effects.raises && !may_release(function, op)
+    };
+    is_consumed && rest.contains(user) && !uses.in_states(copy) && between.all(is_quiet)
+}
+
+/// Roots whose reference something consumes, except what is held anyway.
 fn consumed_roots(function: &Function) -> HashSet<Value> {
     let mut consumed = HashSet::new();
     for &block in &function.layout {
@@ -110,5 +194,6 @@ fn consumed_roots(function: &Function) -> HashSet<Value> {
             });
         }
     }
+    consumed.retain(|root| !is_held_anyway(function, *root));
     consumed
 }

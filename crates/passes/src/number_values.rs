@@ -8,8 +8,9 @@
 //!
 //! Correct: a pure op gives the same result for the same operands, and a value that dominates can be used. Ops that
 //! exit count as pure where a dominating equal one has not exited: it would exit again. Ops with an object result are
-//! left alone (each box is an object of its own) except constants and refinements. "Does not fire":
-//! `keeps_box_of_equal_value`, `keeps_computation_in_a_sibling_block`.
+//! left alone (each box is an object of its own) except constants and refinements; loads are for `remove_guards`. "Does
+//! not fire": `keeps_box_of_equal_value`, `keeps_computation_in_a_sibling_block`, `keeps_computation_that_overflows`,
+//! `keeps_guard_of_another_kind`.
 
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;

@@ -12,8 +12,10 @@
 //! at ops that write that memory.
 //!
 //! Correct: between two equal guards without such an op in between nothing can make the second fail. Left alone: facts
-//! about a value and its block parameter. "Does not fire": `keeps_guard_behind_a_call`, `keeps_load_behind_a_store`,
-//! `keeps_guard_that_holds_on_one_path_only`.
+//! about a value and its block parameter. Two more rewrites use the same facts: what a store takes out of a place that was
+//! read gets the type that is known of it, and `CheckFrame` goes where no Python code runs. "Does not fire":
+//! `keeps_guard_behind_a_call`, `keeps_load_behind_a_store`, `keeps_guard_that_holds_on_one_path_only`,
+//! `keeps_type_of_another_item`, `keeps_frame_check_where_python_code_runs`.
 
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;

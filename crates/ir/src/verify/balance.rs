@@ -112,8 +112,8 @@ impl<'a> References<'a> {
     }
 }
 
-/// Whether the result of an op lives as long as the unit or its frame.
-fn is_permanent(function: &Function, op: &Op) -> bool {
+/// Whether the result of an op lives as long as the unit or its frame, whatever is done with it.
+pub fn is_permanent(function: &Function, op: &Op) -> bool {
     let mut depends = op.effects(function).reads != 0;
     op.for_each_operand(|operand| depends |= function.ty(operand).is_object());
     !depends

@@ -8,8 +8,8 @@
 //!   the object is of an exact builtin type, or was made by `NewInstance`);
 //! * an access to inline values also behind `GuardInlineValues`; a store to them also behind `GuardNoDict`.
 //!
-//! A fact is about the object, so it holds for all refinements of the value, but not for a block parameter the value is
-//! passed to.
+//! A fact is about the object, so it holds for all refinements of the value and where it was read again (`SameObject`),
+//! but not for a block parameter the value is passed to.
 
 use super::Report;
 use super::flow::{self, Flow};
@@ -45,7 +45,7 @@ impl Flow for Facts<'_> {
         if data.op.effects(self.function).writes & Memory::Shape as u8 != 0 {
             state.clear();
         }
-        let root = |value: Value| self.function.root(value);
+        let root = |value: Value| object(self.function, value);
         match &data.op {
             Op::GuardClass { value, class, .. } => {
                 state.insert(Fact::Class(root(*value), *class));
@@ -70,6 +70,15 @@ impl Flow for Facts<'_> {
     fn join(&self, state: &mut Self::State, other: &Self::State) {
         state.retain(|fact| other.contains(fact));
     }
+}
+
+/// The first value that refers to the object.
+fn object(function: &Function, value: Value) -> Value {
+    let mut root = function.root(value);
+    while let Some(Op::SameObject { value }) = function.def_op(root) {
+        root = function.root(*value);
+    }
+    root
 }
 
 /// The object that a value is, if it is a constant.
@@ -107,7 +116,7 @@ fn check_inst(inst: Inst, facts: &BTreeSet<Fact>, report: &mut Report) {
     if function.ty(value).kind().is_some() {
         return;
     }
-    let root = function.root(value);
+    let root = object(function, value);
     let class = facts.iter().find_map(|fact| match fact {
         Fact::Class(object, class) if *object == root => Some(*class),
         _ => None,
