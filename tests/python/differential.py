@@ -129,7 +129,9 @@ def _leaks(expected: dict, got: dict) -> list[str]:
     found = []
     for what in ("references", "blocks"):
         before, after = expected[what], got[what]
-        if before and (min(after) > max(before) or max(after) < min(before)):
+        # Compiled code may allocate less than the interpreter, so fewer blocks are no finding; references must balance.
+        fewer = what == "references" and before and max(after) < min(before)
+        if before and (min(after) > max(before) or fewer):
             found.append(f"{what} per call: {after}, plain {before}")
     return found
 
