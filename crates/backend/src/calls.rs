@@ -161,17 +161,8 @@ impl Lowerer<'_> {
                 shown.push(*value);
             }
         }
-        for (word, value) in words {
-            if shown.contains(&value) {
-                let mut raw = self.value(value);
-                if self.function.ty(value) == Type::Bool {
-                    raw = self.builder.ins().uextend(types::I64, raw);
-                }
-                let offset = 8 * word as i32;
-                let buffer = self.buffer;
-                self.store(raw, buffer, offset);
-            }
-        }
+        let words: Vec<_> = words.into_iter().filter(|(_, value)| shown.contains(value)).collect();
+        self.store_words(&words);
     }
 
     /// Fills the frame of an inlined call at a word of the buffer; returns its address.

@@ -76,10 +76,8 @@ impl Lowerer<'_> {
         self.exit_unless(condition, state, reason);
         let root = self.function.root(guilty);
         let word = self.state_words[&state].iter().find(|(_, value)| *value == root).map(|(word, _)| *word);
-        let block = self.exit_blocks[&(state, ExitKind::Guard, reason)];
-        if let Some(exit) = self.pending_exits.iter().rev().find(|exit| exit.block == block) {
-            self.exits.exits[exit.id as usize].guilty = word;
-        }
+        let id = self.exit(state, ExitKind::Guard, reason).1;
+        self.exits.exits[id as usize].guilty = word;
     }
 
     /// Under forced exits: now and then a guard that holds leaves all the same.
@@ -100,23 +98,27 @@ impl Lowerer<'_> {
 
     /// The exit for a guard, or for an exception raised at the state.
     pub fn exit_block(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> clif::Block {
-        if let Some(block) = self.exit_blocks.get(&(state, kind, reason)) {
-            return *block;
+        self.exit(state, kind, reason).0
+    }
+
+    /// Block and id of an exit.
+    fn exit(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> (clif::Block, u32) {
+        if let Some(exit) = self.exit_blocks.get(&(state, kind, reason)) {
+            return *exit;
         }
         let block = self.builder.create_block();
         self.builder.set_cold_block(block);
         let id = self.exits.exits.len() as u32;
         let exit = self.describe(state, kind, reason);
         self.exits.exits.push(exit);
-        self.exit_blocks.insert((state, kind, reason), block);
+        self.exit_blocks.insert((state, kind, reason), (block, id));
         self.pending_exits.push(PendingExit { block, state, id });
-        block
+        (block, id)
     }
 
     /// Id of the raise exit of a state, made if there is none.
     pub fn raise_exit_id(&mut self, state: FrameStateId) -> u32 {
-        let block = self.exit_block(state, ExitKind::Raise, "Raise");
-        self.pending_exits.iter().find(|exit| exit.block == block).expect("just made").id
+        self.exit(state, ExitKind::Raise, "Raise").1
     }
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
@@ -250,7 +252,7 @@ impl Lowerer<'_> {
     }
 
     /// Stores values into words of the exit buffer.
-    fn store_words(&mut self, words: &[(u32, Value)]) {
+    pub fn store_words(&mut self, words: &[(u32, Value)]) {
         for &(word, value) in words {
             let mut raw = self.value(value);
             if self.function.ty(value) == Type::Bool {

@@ -35,7 +35,7 @@ pub(crate) struct Lowerer<'a> {
     values: SecondaryMap<Value, Option<clif::Value>>,
     blocks: HashMap<Block, clif::Block>,
     pub exits: ExitTable,
-    pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), clif::Block>,
+    pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), (clif::Block, u32)>,
     pub pending_exits: Vec<PendingExit>,
     pub state_words: HashMap<FrameStateId, StateWords>,
     /// Frames of the states described so far.

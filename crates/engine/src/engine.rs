@@ -8,7 +8,7 @@ use crate::log::{LOG, Topic};
 use crate::policy::{Policy, Reaction};
 use crate::stats::{Counter, Stats};
 use crate::strategy::{Decision, ExitEvent, Strategy, UnitView, consider};
-use crate::unit::{Event, State, Unit, UnitEntry, UnitId, UnitKey};
+use crate::unit::{self, Event, State, Unit, UnitEntry, UnitId, UnitKey};
 use coluber_bytecode::ExitFact;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -309,7 +309,7 @@ impl Engine {
                     }
                 }
                 for fact in &facts {
-                    self.learn(fact);
+                    unit::learn(self.sites.entry((fact.code, fact.offset)).or_default(), fact.clone());
                 }
                 if let Some(entry) = self.entry(id) {
                     entry.unit.learn(facts);
@@ -326,21 +326,6 @@ impl Engine {
             }
         }
         reaction
-    }
-
-    fn learn(&mut self, fact: &ExitFact) {
-        let known = self.sites.entry((fact.code, fact.offset)).or_default();
-        match known.iter_mut().find(|known| known.reason == fact.reason) {
-            Some(known) => {
-                known.count += fact.count;
-                for class in &fact.classes {
-                    if !known.classes.contains(class) {
-                        known.classes.push(*class);
-                    }
-                }
-            }
-            None => known.push(fact.clone()),
-        }
     }
 
     /// What exits of all units taught; codes by address.

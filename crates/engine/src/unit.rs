@@ -235,22 +235,25 @@ impl Unit {
     /// Adds what a version learned at its exits.
     pub fn learn(&mut self, facts: impl IntoIterator<Item = ExitFact>) {
         for fact in facts {
-            let known = self
-                .exits
-                .iter_mut()
-                .find(|known| known.code == fact.code && known.offset == fact.offset && known.reason == fact.reason);
-            match known {
-                Some(known) => {
-                    known.count += fact.count;
-                    for class in fact.classes {
-                        if !known.classes.contains(&class) {
-                            known.classes.push(class);
-                        }
-                    }
+            learn(&mut self.exits, fact);
+        }
+    }
+}
+
+/// Adds a fact to a profile: counts of the same site and reason add up, classes are united.
+pub fn learn(profile: &mut Vec<ExitFact>, fact: ExitFact) {
+    let same =
+        |known: &&mut ExitFact| known.code == fact.code && known.offset == fact.offset && known.reason == fact.reason;
+    match profile.iter_mut().find(same) {
+        Some(known) => {
+            known.count += fact.count;
+            for class in fact.classes {
+                if !known.classes.contains(&class) {
+                    known.classes.push(class);
                 }
-                None => self.exits.push(fact),
             }
         }
+        None => profile.push(fact),
     }
 }
 

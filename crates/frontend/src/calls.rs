@@ -206,7 +206,7 @@ impl Translator<'_> {
                 Slot::Value(value) => !self.ty(value).is_nullable(),
                 _ => false,
             };
-            if receiver_known && self.call_known(object, count, instruction)? {
+            if receiver_known && self.call_known(object, count)? {
                 return Ok(());
             }
         }
@@ -243,7 +243,7 @@ impl Translator<'_> {
     }
 
     /// Compiles a call of a known object; false if the generic call has to do it.
-    fn call_known(&mut self, object: ObjectId, count: u32, instruction: &Instruction) -> Result<bool, Bailout> {
+    fn call_known(&mut self, object: ObjectId, count: u32) -> Result<bool, Bailout> {
         let has_self = matches!(self.peek_slot(count + 1)?, Slot::Value(_));
         let total = count as usize + usize::from(has_self);
         match self.snapshot.objects.get(object).value.clone() {
@@ -273,7 +273,7 @@ impl Translator<'_> {
                 self.inline_call(init, arguments, Continuation::DropNone)?;
                 Ok(true)
             }
-            ObjectValue::Builtin(name) => self.call_builtin(&name, count, has_self, instruction),
+            ObjectValue::Builtin(name) => self.call_builtin(&name, count, has_self),
             _ => Ok(false),
         }
     }
@@ -321,14 +321,7 @@ impl Translator<'_> {
     }
 
     /// Builtin functions and methods that have a form of their own.
-    fn call_builtin(
-        &mut self,
-        name: &str,
-        count: u32,
-        has_self: bool,
-        instruction: &Instruction,
-    ) -> Result<bool, Bailout> {
-        let _ = instruction;
+    fn call_builtin(&mut self, name: &str, count: u32, has_self: bool) -> Result<bool, Bailout> {
         match (name, count, has_self) {
             ("list.append", 1, true) => {
                 let Slot::Value(list) = self.peek_slot(2)? else { return Ok(false) };

@@ -321,7 +321,7 @@ impl Translator<'_> {
             Bytecode::PopJumpIfNone { .. } => self.branch_none(true)?,
             Bytecode::PopJumpIfNotNone { .. } => self.branch_none(false)?,
             Bytecode::GetIter => self.get_iter()?,
-            Bytecode::ForIter { exhausted } => self.for_iter(instruction, exhausted)?,
+            Bytecode::ForIter { .. } => self.for_iter(instruction)?,
             Bytecode::EndFor => {
                 let slot = self.pop_slot()?;
                 self.release_slot(slot);

@@ -3,7 +3,7 @@
 use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
-use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Offset, Seen};
+use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Seen};
 use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{BlockCall, Helper, Op};
 
@@ -109,7 +109,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    pub(crate) fn for_iter(&mut self, instruction: &Instruction, _exhausted: Offset) -> Result<(), Bailout> {
+    pub(crate) fn for_iter(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
         let slots = self.code().iterator_slots;
         // A loop that was not entered through its header (an unpeeled copy of it, a jump) opens it here.
         self.open_iterator(instruction)?;

@@ -69,27 +69,24 @@ impl Translator<'_> {
         if let Some((left_kind, right_kind)) = self.operand_kinds(left, right, instruction)
             && let Some(result) = self.binary_on_registers(kind, (left, left_kind), (right, right_kind))
         {
-            let (right, left) = (self.pop()?, self.pop()?);
-            self.push(result);
-            self.release(left);
-            self.release(right);
-            return Ok(());
+            return self.finish_binary(result);
         }
-        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace, instruction)? {
+        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace)? {
             return Ok(());
         }
         if self.binary_by_method(kind, inplace, instruction)? {
             return Ok(());
         }
         self.profile_operands(left, right, instruction);
+        self.binary_generic(kind, inplace)
+    }
+
+    /// The operator by the runtime, whatever the operands are.
+    fn binary_generic(&mut self, kind: BinaryKind, inplace: bool) -> Result<(), Bailout> {
         let (left, right) = (self.peek(2)?, self.peek(1)?);
         let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
         let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
-        let (right, left) = (self.pop()?, self.pop()?);
-        self.push(result);
-        self.release(left);
-        self.release(right);
-        Ok(())
+        self.finish_binary(result)
     }
 
     /// Whether guards at an instruction failed because ints and floats meet there.
@@ -133,12 +130,7 @@ impl Translator<'_> {
 
     /// Arithmetic where ints and floats meet. With one operand certainly a float the result is one. Else floats take a
     /// path of their own and all others the helper.
-    fn binary_on_mixed_numbers(
-        &mut self,
-        kind: BinaryKind,
-        inplace: bool,
-        instruction: &Instruction,
-    ) -> Result<bool, Bailout> {
+    fn binary_on_mixed_numbers(&mut self, kind: BinaryKind, inplace: bool) -> Result<bool, Bailout> {
         use BinaryKind as B;
         if !matches!(kind, B::Add | B::Subtract | B::Multiply | B::TrueDivide) {
             return Ok(false);
@@ -155,7 +147,7 @@ impl Translator<'_> {
         let (left, right) = (self.object(left), self.object(right));
         let target = |block| BlockCall { block, arguments: Vec::new() };
         let slow = self.function.add_block();
-        let mut slow_edges = Vec::new();
+        let mut is_tested = false;
         for value in [left, right] {
             if self.kind(value) == Some(Kind::Int) {
                 continue;
@@ -163,10 +155,10 @@ impl Translator<'_> {
             let condition = self.emit_value(Op::IsKind { value, kind: Kind::Float });
             let fast = self.function.add_block();
             self.emit(Op::Branch { condition, then: target(fast), otherwise: target(slow) });
-            slow_edges.push(());
+            is_tested = true;
             self.block = Some(fast);
         }
-        if slow_edges.is_empty() {
+        if !is_tested {
             return Err(self.malformed("two ints mix"));
         }
         let state = self.state.clone();
@@ -188,11 +180,8 @@ impl Translator<'_> {
         self.block = Some(slow);
         let (before, after) = self.resumes();
         self.begin(before, after);
-        let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
-        let result = self.invoke(Helper::BinaryOp, &[left, right, number]).expect("a binary operator has a result");
-        self.finish_binary(result)?;
+        self.binary_generic(kind, inplace)?;
         edges.push(Edge { block: self.block.take().expect("a helper's path is open"), state: self.state.clone() });
-        let _ = instruction;
         self.merge(edges, after)?;
         Ok(true)
     }

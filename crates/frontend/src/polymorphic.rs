@@ -149,8 +149,7 @@ impl Translator<'_> {
     ) -> Result<(), Bailout> {
         let code: &Code = &self.snapshot.codes[code_index];
         let instruction = &code.instructions[index];
-        self.source = (code_index as u32, instruction.offset);
-        self.begin(self.resume_at(code, instruction.start), self.resume_at(code, instruction.next));
+        self.begin_path(instruction, code_index);
         self.rely_on_invariants();
         let object = self.peek(1)?;
         self.object(object);

@@ -2,6 +2,7 @@
 
 use coluber_ir::{Block, Function, Inst, Op, Value};
 use cranelift_entity::SecondaryMap;
+use std::collections::HashSet;
 
 /// Where values are used by instructions (not by frame states).
 pub struct Uses {
@@ -43,11 +44,6 @@ impl Uses {
     pub fn in_states(&self, value: Value) -> bool {
         self.state_users[value] > 0
     }
-
-    /// Whether nothing uses the value.
-    pub fn is_unused(&self, value: Value) -> bool {
-        self.users[value].is_empty() && self.state_users[value] == 0
-    }
 }
 
 /// Whether the op may end the life of an object: then a borrowed reference may dangle behind it.
@@ -56,4 +52,31 @@ pub fn may_release(function: &Function, op: &Op) -> bool {
     matches!(op, Op::Kill { .. } | Op::Decref { .. })
         || effects.runs_python
         || matches!(op, Op::Invoke { .. }) && effects.writes != 0
+}
+
+/// The object a value refers to, refinements and reloads looked through.
+pub fn pointer(function: &Function, value: Value) -> Value {
+    let mut value = function.root(value);
+    while let Some(Op::SameObject { value: same }) = function.def_op(value) {
+        value = function.root(*same);
+    }
+    value
+}
+
+/// Roots whose reference an instruction steals or a block parameter takes over.
+pub fn given_away(function: &Function) -> HashSet<Value> {
+    let mut roots = HashSet::new();
+    for &block in &function.layout {
+        for &inst in &function.blocks[block].insts {
+            let op = &function.insts[inst].op;
+            op.for_each_stolen(|value| {
+                roots.insert(function.root(value));
+            });
+            op.for_each_target(|target| {
+                let objects = target.arguments.iter().filter(|value| function.ty(**value).is_object());
+                roots.extend(objects.map(|value| function.root(*value)));
+            });
+        }
+    }
+    roots
 }

@@ -17,7 +17,7 @@
 //! `keeps_reference_across_a_kill_of_the_same_type`, `keeps_reference_that_is_guarded_too_late`,
 //! `keeps_reference_of_what_a_tuple_held_that_was_given_away`, `keeps_reference_that_is_given_away`.
 
-use crate::analysis::{Uses, may_release};
+use crate::analysis::{Uses, given_away, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::ops::Refs;
 use coluber_ir::{Function, Inst, Kind, Op, Value};
@@ -37,7 +37,7 @@ impl Pass for ElideKills {
 
     fn run(&self, function: &mut Function) -> Changed {
         let uses = Uses::new(function);
-        let consumed_elsewhere = consumed_values(function);
+        let consumed_elsewhere = given_away(function);
         let mut dead: HashSet<Inst> = HashSet::new();
         for &block in &function.layout {
             // Kills of the borrowed values of this block, by root.
@@ -135,23 +135,6 @@ fn containers(function: &Function, value: Value) -> HashSet<Value> {
         });
     }
     found
-}
-
-/// Roots whose reference is consumed by anything but a `Kill`.
-fn consumed_values(function: &Function) -> HashSet<Value> {
-    let mut consumed = HashSet::new();
-    for &block in &function.layout {
-        for &inst in &function.blocks[block].insts {
-            let op = &function.insts[inst].op;
-            op.for_each_stolen(|value| {
-                consumed.insert(function.root(value));
-            });
-            op.for_each_target(|target| {
-                consumed.extend(target.arguments.iter().map(|value| function.root(*value)));
-            });
-        }
-    }
-    consumed
 }
 
 fn total_kills(function: &Function, uses: &Uses, root: Value) -> usize {

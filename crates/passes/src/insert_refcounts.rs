@@ -18,6 +18,7 @@
 //! Required. Afterwards the function is in phase `Counted`. "Does not fire": `keeps_borrowed_what_nothing_consumes`,
 //! `keeps_copy_apart_that_lives_on`.
 
+use crate::analysis::given_away;
 use crate::analysis::{Uses, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::function::Phase;
@@ -175,23 +176,12 @@ fn is_consumed_at_once(function: &Function, uses: &Uses, copy: Value, rest: &[In
 
 /// Roots whose reference something consumes, except what is held anyway.
 fn consumed_roots(function: &Function) -> HashSet<Value> {
-    let mut consumed = HashSet::new();
+    let mut consumed = given_away(function);
     for &block in &function.layout {
         for &inst in &function.blocks[block].insts {
-            let op = &function.insts[inst].op;
-            if let Op::Kill { value, .. } = op {
-                consumed.insert(function.root(*value));
-            }
-            op.for_each_stolen(|value| {
+            if let Op::Kill { value, .. } = function.insts[inst].op {
                 consumed.insert(function.root(value));
-            });
-            op.for_each_target(|target| {
-                for value in &target.arguments {
-                    if function.ty(*value).is_object() {
-                        consumed.insert(function.root(*value));
-                    }
-                }
-            });
+            }
         }
     }
     consumed.retain(|root| !is_held_anyway(function, *root));

@@ -12,6 +12,7 @@
 //! not fire": `keeps_box_of_equal_value`, `keeps_computation_in_a_sibling_block`, `keeps_computation_that_overflows`,
 //! `keeps_guard_of_another_kind`.
 
+use crate::analysis::pointer;
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Refs;
@@ -98,12 +99,7 @@ impl Key {
         op.set_state(FrameStateId::from_u32(0));
         if matches!(op, Op::UnboxInt { .. } | Op::UnboxFloat { .. } | Op::UnboxBool { .. }) {
             // What an object contains does not depend on which value refers to it.
-            op.for_each_operand_mut(|value| {
-                *value = function.root(*value);
-                while let Some(Op::SameObject { value: same }) = function.def_op(*value) {
-                    *value = function.root(*same);
-                }
-            });
+            op.for_each_operand_mut(|value| *value = pointer(function, *value));
         }
         Key(format!("{op:?}"))
     }

@@ -17,6 +17,7 @@
 //! `keeps_guard_behind_a_call`, `keeps_load_behind_a_store`, `keeps_guard_that_holds_on_one_path_only`,
 //! `keeps_type_of_another_item`, `keeps_frame_check_where_python_code_runs`.
 
+use crate::analysis::pointer;
 use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Memory;
@@ -147,15 +148,6 @@ fn input(cfg: &Cfg, outputs: &HashMap<Block, Available>, block: Block, entry: Bl
     }
     // The same value on all paths is one that dominates the block.
     result.unwrap_or_default()
-}
-
-/// The object a value refers to, refinements and reloads looked through.
-fn pointer(function: &Function, value: Value) -> Value {
-    let mut value = function.root(value);
-    while let Some(Op::SameObject { value: same }) = function.def_op(value) {
-        value = function.root(*same);
-    }
-    value
 }
 
 /// The type of the value that a store takes out of its place, where the place was read before: a number that dies there
