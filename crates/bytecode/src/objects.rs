@@ -140,6 +140,9 @@ pub enum ObjectValue {
     Builtin(String),
     /// A module, by name.
     Module(String),
+    /// A closure cell, with the class it held when the snapshot was taken (`__class__`); other contents are not looked
+    /// at. What a cell holds can change.
+    Cell(Option<ObjectId>),
     /// Any other object of an exact builtin type.
     Other(Kind),
     /// An object of some other type.
@@ -160,6 +163,7 @@ impl ObjectValue {
             ObjectValue::Class(_) => return None,
             ObjectValue::Builtin(_) => return None,
             ObjectValue::Module(_) => Kind::Module,
+            ObjectValue::Cell(_) => Kind::Cell,
             ObjectValue::Other(kind) => *kind,
             ObjectValue::Instance => return None,
         })
@@ -214,8 +218,49 @@ pub struct ClassFacts {
     pub has_finalizer: bool,
     /// Whether its instances always are true: neither `__bool__` nor `__len__`.
     pub always_true: bool,
-    /// Attributes found on the class when the snapshot asked for them (name, object): methods, class attributes.
-    pub attributes: Vec<(String, ObjectId)>,
+    /// Whether reading an attribute of an instance is what `object.__getattribute__` does.
+    pub plain_reads: bool,
+    /// Whether setting an attribute of an instance is what `object.__setattr__` does.
+    pub plain_writes: bool,
+    /// Whether the class's own class is exactly `type`: nothing but the class itself says what its attributes are.
+    pub plain_metaclass: bool,
+    /// Attributes found on the class when the snapshot asked for them: methods, class attributes.
+    pub attributes: Vec<ClassAttribute>,
+}
+
+impl ClassFacts {
+    /// An attribute that the snapshot looked up along the method resolution order.
+    pub fn attribute(&self, name: &str) -> Option<&ClassAttribute> {
+        self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+}
+
+/// What a class has under a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassAttribute {
+    /// The name.
+    pub name: String,
+    /// The object in the dict of the class or of one of its bases.
+    pub value: ObjectId,
+    /// What becomes of it when it is reached through an instance or the class.
+    pub binding: Binding,
+}
+
+/// How a class attribute binds (its type's `__get__`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It does not: the attribute is the object itself.
+    Plain,
+    /// As a method: a Python function or a method of a builtin type.
+    Method,
+    /// `classmethod` of this function: the class comes first.
+    ClassMethod(ObjectId),
+    /// `staticmethod` of this object.
+    StaticMethod(ObjectId),
+    /// `property` with this getter. Wins over an instance attribute of that name.
+    Property(ObjectId),
+    /// In a way the compiler does not know; may win over an instance attribute.
+    Other,
 }
 
 /// All objects a unit refers to.

@@ -1,6 +1,6 @@
 //! The snapshot: everything a strategy may know about a unit.
 
-use crate::{Instruction, Kind, ObjectId, ObjectTable, Offset, Op};
+use crate::{ClassAttribute, Instruction, Kind, ObjectId, ObjectTable, Offset, Op};
 
 /// Where compiled code is entered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +126,17 @@ pub struct GlobalFact {
     pub value: ObjectId,
 }
 
+/// What `super().name` finds for instances of `class` behind `start` in its method resolution order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuperAttribute {
+    /// The class of the instance.
+    pub class: ObjectId,
+    /// The class whose method looks further: `__class__`.
+    pub start: ObjectId,
+    /// What was found.
+    pub attribute: ClassAttribute,
+}
+
 /// What an earlier version of the unit learned from its exits at one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitFact {
@@ -160,6 +171,8 @@ pub struct Snapshot {
     pub global_facts: Vec<GlobalFact>,
     /// Classes by type version tag, for the versions that occur in the feedback.
     pub classes: Vec<(u32, ObjectId)>,
+    /// Attributes reached through `super()`.
+    pub super_attributes: Vec<SuperAttribute>,
     /// The exit profile of earlier versions of the unit.
     pub exits: Vec<ExitFact>,
     /// All objects.
@@ -257,6 +270,7 @@ mod tests {
             live: Vec::new(),
             global_facts: Vec::new(),
             classes: Vec::new(),
+            super_attributes: Vec::new(),
             exits,
             objects: ObjectTable::default(),
         }

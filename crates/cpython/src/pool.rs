@@ -167,6 +167,12 @@ impl ObjectPool {
                 let name = text::to_string(CodeRef(object.cast()).qualname()).unwrap_or_default();
                 return (Some(format!("code {name}")), ObjectValue::Other(Kind::Code));
             }
+            if is_exactly(object, &raw mut pyo3_ffi::PyCell_Type) {
+                let content = object.cast::<u8>().add(layout::cell::OB_REF).cast::<*mut PyObject>().read();
+                let holds_class =
+                    !content.is_null() && type_of(content).flags() & layout::type_flags::TYPE_SUBCLASS != 0;
+                return (None, ObjectValue::Cell(holds_class.then(|| self.intern_at(py, content, depth + 1))));
+            }
             if let Some(name) = text::builtin_name(object) {
                 return (Some(name.clone()), ObjectValue::Builtin(name));
             }
@@ -237,6 +243,9 @@ impl ObjectPool {
                 init: init.map(|function| self.intern_at(py, function, depth + 1)),
                 has_finalizer: !class.finalize().is_null() || !class.del().is_null(),
                 always_true: is_always_true(class),
+                plain_reads: class.getattro() == pyo3_ffi::PyObject_GenericGetAttr as *mut u8,
+                plain_writes: class.setattro() == pyo3_ffi::PyObject_GenericSetAttr as *mut u8,
+                plain_metaclass: is_exactly(class.object(), &raw mut pyo3_ffi::PyType_Type),
                 attributes: Vec::new(),
             };
             (Some(format!("class {name}")), ObjectValue::Class(Box::new(facts)))

@@ -301,6 +301,12 @@ structure! {
         dealloc: *mut u8 = layout::type_object::TP_DEALLOC;
         /// `tp_getattro`.
         getattro: *mut u8 = layout::type_object::TP_GETATTRO;
+        /// `tp_setattro`.
+        setattro: *mut u8 = layout::type_object::TP_SETATTRO;
+        /// `tp_descr_get`.
+        descriptor_get: *mut u8 = layout::type_object::TP_DESCR_GET;
+        /// `tp_descr_set`.
+        descriptor_set: *mut u8 = layout::type_object::TP_DESCR_SET;
         /// `tp_as_number`.
         as_number: *mut u8 = layout::type_object::TP_AS_NUMBER;
         /// `tp_as_mapping`.

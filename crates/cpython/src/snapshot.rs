@@ -7,6 +7,8 @@
 //!
 //! Deliberately not here: which names change too often to be assumed (the caller says), what to inline (the compiler).
 
+mod attributes;
+
 use crate::decode::{DecodeError, FunctionFinder, decode};
 use crate::layout;
 use crate::pool::{ObjectPool, kind_of_type, plain_init};
@@ -14,11 +16,10 @@ use crate::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, TypeRef, is_ex
 use crate::{current::opcodes as op, ffi, text};
 use coluber_bytecode::{
     AttributeFeedback, BinaryKind, CallFeedback, Code, Comparison, Entry, ExitFact, Feedback, GlobalFact, LiveType,
-    ObjectId, ObjectValue, Op, Snapshot, SpecialMethod,
+    ObjectId, ObjectValue, Op, Snapshot, SpecialMethod, SuperAttribute,
 };
 use pyo3_ffi::PyObject;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::ffi::CString;
 
 /// How much is gathered for inlining.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +116,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         seen_functions: HashSet::new(),
         dependencies: Vec::new(),
         classes: Vec::new(),
+        super_attributes: Vec::new(),
         global_facts: Vec::new(),
         spent: 0,
     };
@@ -137,6 +139,8 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         // Attributes may name more callees; they get what is left of the budget.
         taker.gather_callees();
         taker.gather_attributes();
+        taker.gather_super_attributes();
+        taker.gather_callees();
         taker.drop_stored_names();
         taker.link_functions();
         let code = &taker.codes[0];
@@ -162,6 +166,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
             live,
             global_facts: taker.global_facts,
             classes: taker.classes,
+            super_attributes: taker.super_attributes,
             exits,
             objects: taker.pool.take_table(),
         };
@@ -191,6 +196,7 @@ struct Taker<'a, 'py> {
     seen_functions: HashSet<usize>,
     dependencies: Vec<Dependency>,
     classes: Vec<(u32, ObjectId)>,
+    super_attributes: Vec<SuperAttribute>,
     global_facts: Vec<GlobalFact>,
     spent: usize,
 }
@@ -432,60 +438,6 @@ impl Taker<'_, '_> {
                 let id = self.pool.intern(self.py, function.object());
                 self.depend(Dependency::Function { function: id });
                 self.enter_scope(index, function.globals(), function.builtins(), depth);
-            }
-        }
-    }
-
-    /// Looks up on every class of the snapshot what the codes name, operators included.
-    unsafe fn gather_attributes(&mut self) {
-        let mut names: Vec<(String, *mut PyObject)> = Vec::new();
-        let mut special: HashSet<&'static str> = HashSet::new();
-        for code in &self.codes {
-            for instruction in &code.instructions {
-                match &instruction.op {
-                    Op::LoadAttr { name, .. } | Op::LoadSuperAttr { name, .. } | Op::StoreAttr { name } => {
-                        if let ObjectValue::Str(Some(text)) = &self.pool.table().get(*name).value
-                            && !names.iter().any(|(known, _)| known == text)
-                        {
-                            names.push((text.clone(), self.pool.pointer(*name)));
-                        }
-                    }
-                    other => special.extend(special_names(other)),
-                }
-            }
-        }
-        let classes = self.classes.clone();
-        for (_, id) in classes {
-            let class = TypeRef(self.pool.pointer(id).cast());
-            let ObjectValue::Class(facts) = &self.pool.table().get(id).value else {
-                continue;
-            };
-            let (is_heap, known) = (facts.is_heap, facts.attributes.clone());
-            let mut found = Vec::new();
-            for (text, name) in &names {
-                // SAFETY: class and name are valid; the lookup runs no Python code.
-                let value = unsafe { ffi::_PyType_Lookup(class.0.cast(), *name) };
-                if !value.is_null() && !known.iter().any(|(name, _)| name == text) {
-                    found.push((text.clone(), value));
-                }
-            }
-            for name in special.iter().filter(|_| is_heap) {
-                let text = CString::new(*name).expect("special names hold no NUL");
-                // SAFETY: as above.
-                let value = unsafe { crate::pool::lookup(class, &text) };
-                if let Some(value) = value.filter(|_| !known.iter().any(|(known, _)| known == name)) {
-                    found.push(((*name).to_owned(), value));
-                }
-            }
-            let mut attributes = known;
-            for (name, value) in found {
-                let value = self.pool.intern(self.py, value);
-                // SAFETY: objects of the pool are valid.
-                unsafe { self.queue_callable(value, 1) };
-                attributes.push((name, value));
-            }
-            if let ObjectValue::Class(facts) = &mut self.pool.table_mut().get_mut(id).value {
-                facts.attributes = attributes;
             }
         }
     }

@@ -324,6 +324,7 @@ mod tests {
             globals: ObjectId(0),
             live: vec![],
             global_facts: vec![],
+            super_attributes: vec![],
             classes: vec![],
             exits: vec![],
             objects: ObjectTable::default(),

@@ -54,6 +54,9 @@ impl Translator<'_> {
             self.finish_load(value, method)?;
             return Ok(());
         }
+        if self.settings.speculate && self.load_attr_of_known(name, method, instruction)? {
+            return Ok(());
+        }
         if self.settings.speculate
             && !self.gave_up(instruction)
             && let Feedback::Attribute(feedback) = &instruction.feedback

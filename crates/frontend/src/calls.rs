@@ -51,15 +51,12 @@ impl Translator<'_> {
             && !code.flags.has_varkeywords
             && code.flags.is_optimized
             && code.keyword_only_count == 0
-            && facts.closure.is_empty()
             && code.instructions.len() <= (MAX_CALLEE >> self.forks)
             && self.translated <= MAX_TRANSLATED
             && code.handlers.is_empty();
         let recursive = self.state.frames.iter().any(|frame| frame.code == index);
-        // Cells need the frame's function; such callees are called.
-        let has_cells = code.instructions.iter().any(|instruction| {
-            matches!(instruction.op, coluber_bytecode::Op::MakeCell { .. } | coluber_bytecode::Op::CopyFreeVars { .. })
-        });
+        let has_cells =
+            code.instructions.iter().any(|instruction| matches!(instruction.op, coluber_bytecode::Op::MakeCell { .. }));
         (fits && plain && !recursive && !has_cells).then_some(index)
     }
 
@@ -323,6 +320,12 @@ impl Translator<'_> {
     /// Builtin functions and methods that have a form of their own.
     fn call_builtin(&mut self, name: &str, count: u32, has_self: bool) -> Result<bool, Bailout> {
         match (name, count, has_self) {
+            ("object.__init__", 0, true) => {
+                self.rely_on_invariants();
+                let none = self.emit_value(Op::NoneConstant {});
+                self.finish_call(count, none)?;
+                Ok(true)
+            }
             ("list.append", 1, true) => {
                 let Slot::Value(list) = self.peek_slot(2)? else { return Ok(false) };
                 if self.kind(list) != Some(Kind::List) {

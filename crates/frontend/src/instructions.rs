@@ -111,7 +111,13 @@ impl Translator<'_> {
             }
             Bytecode::CopyFreeVars { count } => {
                 let first = code.slot_count - count;
+                let known = self.state.top().function.map(|function| self.closure_of(function));
                 for index in 0..count {
+                    if let Some(cell) = known.as_ref().and_then(|cells| cells.get(index as usize)) {
+                        let cell = self.constant(*cell);
+                        self.state.top_mut().locals[(first + index) as usize] = Slot::Value(cell);
+                        continue;
+                    }
                     let number = self.int(i64::from(index));
                     let cell = self.invoke(Helper::LoadClosureCell, &[number]).expect("a cell is a result");
                     self.function.values[cell].ty = Type::Exact(coluber_ir::Kind::Cell);
@@ -164,6 +170,9 @@ impl Translator<'_> {
                 self.plain(Helper::DeleteAttr, 1, &[name])?;
             }
             Bytecode::LoadSuperAttr { name, method, two_arguments } => {
+                if method && !two_arguments && self.load_super_method(name, instruction)? {
+                    return Ok(());
+                }
                 let name = self.constant(name);
                 let flag = self.int(i64::from(two_arguments));
                 let helper = if method { Helper::LoadSuperMethod } else { Helper::LoadSuperAttr };

@@ -20,9 +20,11 @@
 mod attributes;
 mod bailout;
 mod calls;
+mod closures;
 pub mod graph;
 mod instructions;
 mod iteration;
+mod known_class;
 mod locals;
 mod numbers;
 mod operators;

@@ -48,8 +48,7 @@ impl Translator<'_> {
 
     /// An attribute of a class that the snapshot looked up.
     fn class_attribute(&self, class: ObjectId, name: &str) -> Option<ObjectId> {
-        let facts = self.class_facts(class)?;
-        facts.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+        Some(self.class_facts(class)?.attribute(name)?.value)
     }
 
     /// A special method that is a Python function which can be inlined with so many arguments.

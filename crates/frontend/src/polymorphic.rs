@@ -5,11 +5,10 @@
 //! and can be inlined; then they join. Whatever is none of the classes takes the generic path.
 
 use crate::Bailout;
+use crate::known_class::Access;
 use crate::state::State;
 use crate::translator::{Edge, Translator};
-use coluber_bytecode::{
-    AttributeFeedback, Code, Feedback, INLINE_VALUES_HEADER, Instruction, ObjectId, ObjectValue, Op as Bytecode,
-};
+use coluber_bytecode::{AttributeFeedback, Code, Feedback, Instruction, ObjectId, ObjectValue, Op as Bytecode};
 use coluber_ir::{BlockCall, Op};
 
 /// Most classes told apart at one access.
@@ -18,17 +17,6 @@ const MAX_CLASSES: usize = 4;
 const MAX_TRANSLATED: usize = 1500;
 /// Longest distance between a method look-up and its call, in instructions.
 const MAX_DISTANCE: usize = 24;
-
-/// How a class's instances have an attribute.
-#[derive(Clone, Copy, Debug)]
-enum Access {
-    /// In the inline values, so many bytes from the object's start.
-    Field(u32),
-    /// A function of the class.
-    Method(ObjectId),
-    /// Something of the class that does not bind.
-    Constant(ObjectId),
-}
 
 impl Translator<'_> {
     /// Translates instructions one after the other, forking where an access is polymorphic.
@@ -65,7 +53,7 @@ impl Translator<'_> {
             Bytecode::StoreAttr { name } => (name, false, true),
             _ => return None,
         };
-        if !self.settings.speculate || !self.gave_up(instruction) {
+        if !self.settings.speculate || !self.gave_up(instruction) || self.is_unlike_its_class(code_index, instruction) {
             return None;
         }
         let known = self.peek(1).ok().and_then(|object| self.known_class(object));
@@ -77,8 +65,10 @@ impl Translator<'_> {
             .seen_classes(code_index, instruction)
             .into_iter()
             .filter(|class| known.is_none_or(|known| known == *class))
-            .filter_map(|class| Some((class, self.access(class, text, method)?)))
-            .filter(|(_, access)| !stores || matches!(access, Access::Field(_)))
+            .filter_map(|class| {
+                let access = if stores { self.store_access(class, text) } else { self.access(class, text, method) };
+                Some((class, access?))
+            })
             .collect();
         if classes.is_empty() || classes.len() > MAX_CLASSES {
             return None;
@@ -111,32 +101,6 @@ impl Translator<'_> {
             }
         }
         classes
-    }
-
-    /// How instances of a class have an attribute, if the snapshot knows enough.
-    fn access(&self, class: ObjectId, name: &str, method: bool) -> Option<Access> {
-        let facts = self.class_facts(class)?;
-        if facts.kind.is_some() || facts.version == 0 || !facts.inline_values {
-            return None;
-        }
-        let in_instance = facts.keys.iter().position(|key| key == name);
-        let in_class = facts.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-        match (in_instance, in_class) {
-            (Some(slot), None) => {
-                Some(Access::Field(facts.inline_values_offset + INLINE_VALUES_HEADER + 8 * slot as u32))
-            }
-            (None, Some(value)) if facts.keys_version != 0 => match self.snapshot.objects.get(value).value {
-                ObjectValue::Function(_) if method => Some(Access::Method(value)),
-                ObjectValue::Int(_)
-                | ObjectValue::Float(_)
-                | ObjectValue::Str(_)
-                | ObjectValue::Bool(_)
-                | ObjectValue::None
-                | ObjectValue::Tuple(_) => Some(Access::Constant(value)),
-                _ => None,
-            },
-            _ => None,
-        }
     }
 
     /// Translates instructions `index..behind` once for each class and once for all others.
@@ -185,13 +149,6 @@ impl Translator<'_> {
         self.merge(edges, resume)
     }
 
-    fn access_as(&mut self, instruction: &Instruction, class: ObjectId, access: Access) -> Result<(), Bailout> {
-        match instruction.op {
-            Bytecode::LoadAttr { method, .. } => self.load_as(class, access, method),
-            _ => self.store_as(class, access),
-        }
-    }
-
     fn is_known(&self, classes: &[(ObjectId, Access)]) -> bool {
         let object = self.peek(1).ok();
         classes.len() == 1 && object.and_then(|object| self.known_class(object)) == Some(classes[0].0)
@@ -217,44 +174,6 @@ impl Translator<'_> {
         if let Some(block) = self.block.take() {
             let state: State = self.state.clone();
             edges.push(Edge { block, state });
-        }
-        Ok(())
-    }
-
-    /// The store for one class that has just been tested. Stack: value, object.
-    fn store_as(&mut self, class: ObjectId, access: Access) -> Result<(), Bailout> {
-        let Access::Field(offset) = access else { unreachable!("only fields are stored") };
-        let object = self.peek(1)?;
-        let state = self.before();
-        self.emit(Op::GuardClass { value: object, class, state });
-        self.know_class(object, class);
-        self.store_inline_value(class, offset)
-    }
-
-    /// The access for one class that has just been tested.
-    fn load_as(&mut self, class: ObjectId, access: Access, method: bool) -> Result<(), Bailout> {
-        let object = self.peek(1)?;
-        let state = self.before();
-        self.emit(Op::GuardClass { value: object, class, state });
-        self.know_class(object, class);
-        self.emit(Op::GuardInlineValues { value: object, class, state });
-        let result = match access {
-            Access::Field(offset) => self.emit_value(Op::LoadField { object, offset, state }),
-            Access::Method(value) | Access::Constant(value) => {
-                let version = self.class_facts(class).expect("an access has facts").keys_version;
-                self.emit(Op::GuardKeys { class, version, state });
-                self.constant(value)
-            }
-        };
-        let object = self.pop()?;
-        self.push(result);
-        match (access, method) {
-            (Access::Method(_), true) => self.push(object),
-            (_, true) => {
-                self.push_slot(crate::state::Slot::Null);
-                self.release(object);
-            }
-            _ => self.release(object),
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use coluber_ir::{Block, BlockCall, FrameState, FrameStateId, Function, Helper, O
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+/// So many exits at an instruction, and the next version does not speculate there as the last one did.
+pub(crate) const GIVE_UP_AFTER: u64 = 20;
+
 /// Place of a loop-header slot, stable over attempts: inline path, node, activation, slot.
 type Place = (Vec<u32>, usize, usize, usize);
 
@@ -1259,7 +1262,7 @@ impl<'a> Translator<'a> {
         self.snapshot.exits.iter().any(|exit| {
             exit.code == code
                 && exit.offset == instruction.start
-                && exit.count >= 20
+                && exit.count >= GIVE_UP_AFTER
                 && exit.reason != crate::operators::OPERANDS
         })
     }

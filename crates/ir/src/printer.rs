@@ -37,7 +37,7 @@
 use crate::fields::{FieldWriter, FloatBits, Immediate};
 use crate::function::Phase;
 use crate::{Block, BlockCall, FrameState, FrameStateId, Function, Inst, ObjectId, Resume, SlotValue, Type, Value};
-use coluber_bytecode::{ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -343,6 +343,8 @@ impl Display for ObjectText<'_> {
             ObjectValue::Class(facts) => write_class_facts(facts, f)?,
             ObjectValue::Builtin(name) => write!(f, "Builtin {}", Quoted(name))?,
             ObjectValue::Module(name) => write!(f, "Module {}", Quoted(name))?,
+            ObjectValue::Cell(None) => f.write_str("Cell")?,
+            ObjectValue::Cell(Some(class)) => write!(f, "Cell holds {}", class.to_text())?,
             ObjectValue::Other(kind) => write!(f, "Other {}", kind.to_text())?,
             ObjectValue::Instance => f.write_str("Instance")?,
         }
@@ -382,6 +384,24 @@ fn write_function_facts(facts: &FunctionFacts, f: &mut Formatter<'_>) -> fmt::Re
     Ok(())
 }
 
+/// `"name": c1` and how it binds, if it does.
+struct AttributeText<'a>(&'a ClassAttribute);
+
+impl Display for AttributeText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let ClassAttribute { name, value, binding } = self.0;
+        write!(f, "{}: {}", Quoted(name), value.to_text())?;
+        match binding {
+            Binding::Plain => Ok(()),
+            Binding::Method => f.write_str(" method"),
+            Binding::ClassMethod(function) => write!(f, " class_method {}", function.to_text()),
+            Binding::StaticMethod(function) => write!(f, " static_method {}", function.to_text()),
+            Binding::Property(getter) => write!(f, " property {}", getter.to_text()),
+            Binding::Other => f.write_str(" other"),
+        }
+    }
+}
+
 fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
     let ClassFacts {
         name,
@@ -396,6 +416,9 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
         has_finalizer,
         always_true,
         attributes,
+        plain_reads,
+        plain_writes,
+        plain_metaclass,
     } = facts;
     write!(f, "Class {} version {version}", Quoted(name))?;
     if let Some(kind) = kind {
@@ -408,13 +431,16 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, " init {}", init.to_text())?;
     }
     f.write_str(" attributes [")?;
-    write_list(f, attributes.iter().map(|(name, object)| format!("{}: {}", Quoted(name), object.to_text())))?;
+    write_list(f, attributes.iter().map(AttributeText))?;
     f.write_char(']')?;
     let flags = [
         (is_heap, "heap"),
         (inline_values, "inline_values"),
         (has_finalizer, "finalizer"),
         (always_true, "always_true"),
+        (plain_reads, "plain_reads"),
+        (plain_writes, "plain_writes"),
+        (plain_metaclass, "plain_metaclass"),
     ];
     for (flag, name) in flags {
         if *flag {

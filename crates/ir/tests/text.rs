@@ -2,7 +2,7 @@
 
 mod sampler;
 
-use coluber_bytecode::{ClassFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
 use coluber_ir::function::Phase;
 use coluber_ir::parser::{parse_function, parse_functions};
 use coluber_ir::{FrameState, FrameStateId, Function, Kind, ObjectId, Op, Resume, SlotValue, Type, Value};
@@ -33,7 +33,20 @@ fn objects() -> ObjectTable {
         init: Some(c(1)),
         has_finalizer: true,
         always_true: true,
-        attributes: vec![("method".into(), c(2))],
+        plain_reads: true,
+        plain_writes: true,
+        plain_metaclass: true,
+        attributes: [
+            Binding::Plain,
+            Binding::Method,
+            Binding::ClassMethod(c(1)),
+            Binding::StaticMethod(c(1)),
+            Binding::Property(c(1)),
+            Binding::Other,
+        ]
+        .into_iter()
+        .map(|binding| ClassAttribute { name: "name".into(), value: c(2), binding })
+        .collect(),
     };
     let poor_class = ClassFacts {
         kind: None,
@@ -43,6 +56,9 @@ fn objects() -> ObjectTable {
         init: None,
         has_finalizer: false,
         always_true: false,
+        plain_reads: false,
+        plain_writes: false,
+        plain_metaclass: false,
         attributes: vec![],
         ..class.clone()
     };
@@ -65,6 +81,8 @@ fn objects() -> ObjectTable {
         ObjectValue::Builtin("builtins.len".into()),
         ObjectValue::Module("math".into()),
         ObjectValue::Other(Kind::Dict),
+        ObjectValue::Cell(None),
+        ObjectValue::Cell(Some(c(1))),
         ObjectValue::Instance,
     ];
     let mut table = ObjectTable::default();

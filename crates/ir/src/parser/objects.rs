@@ -2,7 +2,7 @@
 
 use super::{Parser, Result};
 use crate::{Kind, ObjectId};
-use coluber_bytecode::{ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
 
 impl Parser<'_> {
     /// `object c0 = Int 5 "label" immortal`, behind the word `object`.
@@ -37,6 +37,8 @@ impl Parser<'_> {
             "Class" => ObjectValue::Class(Box::new(self.class_facts()?)),
             "Builtin" => ObjectValue::Builtin(self.text("a name")?),
             "Module" => ObjectValue::Module(self.text("a name")?),
+            "Cell" if self.accept_word("holds") => ObjectValue::Cell(Some(self.immediate_word("an object")?)),
+            "Cell" => ObjectValue::Cell(None),
             "Other" => ObjectValue::Other(self.immediate_word("a kind")?),
             "Instance" => ObjectValue::Instance,
             other => return self.error(format!("unknown value of an object: {other}")),
@@ -75,7 +77,8 @@ impl Parser<'_> {
         let attributes = self.list('[', ']', |parser| {
             let name = parser.text("a name")?;
             parser.expect(':')?;
-            Ok((name, parser.immediate_word("an object")?))
+            let value = parser.immediate_word("an object")?;
+            Ok(ClassAttribute { name, value, binding: parser.binding()? })
         })?;
         Ok(ClassFacts {
             name,
@@ -91,6 +94,25 @@ impl Parser<'_> {
             inline_values: self.accept_word("inline_values"),
             has_finalizer: self.accept_word("finalizer"),
             always_true: self.accept_word("always_true"),
+            plain_reads: self.accept_word("plain_reads"),
+            plain_writes: self.accept_word("plain_writes"),
+            plain_metaclass: self.accept_word("plain_metaclass"),
+        })
+    }
+
+    fn binding(&mut self) -> Result<Binding> {
+        Ok(if self.accept_word("method") {
+            Binding::Method
+        } else if self.accept_word("class_method") {
+            Binding::ClassMethod(self.immediate_word("an object")?)
+        } else if self.accept_word("static_method") {
+            Binding::StaticMethod(self.immediate_word("an object")?)
+        } else if self.accept_word("property") {
+            Binding::Property(self.immediate_word("an object")?)
+        } else if self.accept_word("other") {
+            Binding::Other
+        } else {
+            Binding::Plain
         })
     }
 }
