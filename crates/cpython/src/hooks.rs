@@ -326,6 +326,12 @@ pub fn function_behind_door(version: u32) -> Option<*mut PyObject> {
     doors().functions.get(&version).map(|function| *function as *mut PyObject)
 }
 
+/// Whether somebody evaluates frames in the interpreter's place (PEP 523).
+pub fn has_frame_evaluator(py: Attached) -> bool {
+    // SAFETY: a field of the interpreter state.
+    unsafe { py.thread_state().interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read() != 0 }
+}
+
 /// The vectorcall that every function starts with, taken from a fresh one.
 pub fn default_vectorcall(_py: Attached) -> Option<vectorcallfunc> {
     // SAFETY: new references that are given back.

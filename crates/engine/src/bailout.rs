@@ -21,6 +21,8 @@ pub enum BailoutReason {
     CodeMemory(String),
     /// A fact changed between the snapshot and the installation.
     Invalidated,
+    /// The compiler has had all memory that it may have, or the system has no more.
+    Memory,
     /// Very much waits for the compiler already; what waits keeps its objects alive.
     Busy,
     /// Another tool watches this code.
@@ -52,12 +54,23 @@ impl BailoutReason {
             BailoutReason::Snapshot(_) => "snapshot".into(),
             BailoutReason::CodeMemory(_) => "code memory".into(),
             BailoutReason::Invalidated => "invalidated while compiling".into(),
+            BailoutReason::Memory => "out of memory".into(),
             BailoutReason::Busy => "the compiler is busy".into(),
             BailoutReason::OtherTool => "watched by another tool".into(),
             BailoutReason::TooLarge { .. } => "too large".into(),
             BailoutReason::LeftOut => "left out".into(),
             BailoutReason::DoesNotPay => "does not pay".into(),
             BailoutReason::Internal(_) => "internal error".into(),
+        }
+    }
+
+    /// What the user has to be told, if it is not about this unit alone.
+    pub fn notice(&self) -> Option<&'static str> {
+        match self {
+            BailoutReason::Internal(_) => Some("a bug in Coluber, please report it"),
+            BailoutReason::Memory => Some("memory is short, hot code stays interpreted"),
+            BailoutReason::CodeMemory(_) => Some("there is no room for more code, hot code stays interpreted"),
+            _ => None,
         }
     }
 

@@ -73,6 +73,8 @@ pub struct Engine {
     remembered: usize,
     /// What exits of all units taught, by code and offset: a callee inlined into several units is learned about once.
     sites: HashMap<(usize, u32), Vec<ExitFact>>,
+    /// What was said to the user.
+    notified: Vec<&'static str>,
 }
 
 impl Engine {
@@ -88,6 +90,7 @@ impl Engine {
             samples: 0,
             remembered: 0,
             sites: HashMap::new(),
+            notified: Vec::new(),
         }
     }
 
@@ -226,11 +229,24 @@ impl Engine {
     /// It was decided not to compile a unit.
     pub fn bailed_out(&mut self, id: UnitId, bailout: Bailout) {
         self.stats.count_bailout(&bailout);
+        self.notify(id, &bailout);
         if let Some(unit) = self.get(id) {
             let place = bailout.offset.map_or(String::new(), |_| format!(" in {}", unit.file));
             LOG.line(Topic::Bailout, || format!("{} ({}): {bailout}{place}", unit.name, unit.key.entry));
         }
         self.advance(id, Event::BailedOut(bailout));
+    }
+
+    /// Says once of each sort what the user has to know.
+    fn notify(&mut self, id: UnitId, bailout: &Bailout) {
+        let Some(notice) = bailout.reason.notice() else { return };
+        if self.notified.contains(&notice) {
+            return;
+        }
+        self.notified.push(notice);
+        let name = self.get(id).map_or("", |unit| unit.name.as_str());
+        let what = bailout.to_string().replace('\n', " ");
+        LOG.notice(&format!("{notice}: {name}: {what}"));
     }
 
     /// A unit's newest version is in use.

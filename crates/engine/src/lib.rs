@@ -20,6 +20,7 @@ pub mod bailout;
 pub mod dump;
 pub mod engine;
 pub mod log;
+pub mod memory;
 pub mod options;
 pub mod policy;
 pub mod queue;

@@ -171,6 +171,31 @@ impl Value for ForcedExits {
     }
 }
 
+/// Bad luck to be had on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// None.
+    None,
+    /// Every compilation panics.
+    Panic,
+    /// The Nth allocation of every compilation fails.
+    Memory(u64),
+}
+
+impl Value for Fault {
+    fn parse(text: &str, _: &[&str]) -> Option<Self> {
+        match text {
+            "none" => Some(Fault::None),
+            "panic" => Some(Fault::Panic),
+            _ => text.strip_prefix("memory:")?.parse().ok().filter(|number| *number > 0).map(Fault::Memory),
+        }
+    }
+
+    fn known(_: &[&str]) -> String {
+        "none, panic, memory:N (N > 0)".into()
+    }
+}
+
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
@@ -344,6 +369,8 @@ options! {
     background: bool = "1", "COLUBER_BACKGROUND", User;
     /// Leave compiled code at random guards, the same ones for the same seed. For tests.
     exits: ForcedExits = "off", "COLUBER_EXITS", Developer;
+    /// Bad luck of the compiler: every compilation panics, or its Nth allocation fails. For tests.
+    fault: Fault = "none", "COLUBER_FAULT", Developer;
     /// Check the IR after every pass, and what the code generator gets. A unit that fails is not compiled and the
     /// report goes to stderr.
     verify: bool = "0", "COLUBER_VERIFY", Developer;
@@ -528,6 +555,8 @@ mod tests {
         assert_eq!(Hot::parse("call:x", &[]), None);
         assert_eq!(ForcedExits::parse("random:7:20", &[]), Some(ForcedExits::Random { seed: 7, permille: 20 }));
         assert_eq!(ForcedExits::parse("random:7:2000", &[]), None);
+        assert_eq!(Fault::parse("memory:7", &[]), Some(Fault::Memory(7)));
+        assert_eq!(Fault::parse("memory:0", &[]), None);
         assert_eq!(Bytes::parse("12K", &[]), Some(Bytes(12 << 10)));
         assert_eq!(Bytes::parse("99999999999G", &[]), None);
         assert_eq!(Bytes::parse("", &[]), None);

@@ -6,6 +6,8 @@
 //!
 //! A panic of a strategy ends that compilation: the unit gets a bailout with the message and place of the panic.
 
+use crate::memory::{self, Compilation};
+use crate::options::Fault;
 use crate::strategy::{Artifact, CompileInput, Services, Strategy};
 use crate::unit::UnitId;
 use crate::{Bailout, BailoutReason};
@@ -80,7 +82,14 @@ pub fn compile(job: &Job) -> Finished {
     install_panic_hook();
     let start = Instant::now();
     PANIC.set(Some(None));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| job.strategy.compile(&job.input, &job.services)));
+    let fails_at = if let Fault::Memory(number) = job.services.fault { Some(number) } else { None };
+    let compilation = Compilation::begin(fails_at);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+        assert!(job.services.fault != Fault::Panic, "asked for by COLUBER_FAULT");
+        let artifact = job.strategy.compile(&job.input, &job.services)?;
+        memory::check().map(|()| artifact)
+    }));
+    drop(compilation);
     let message = PANIC.take().flatten();
     let result = outcome.unwrap_or_else(|payload| {
         // The payload's own destructor must not be a second panic.
@@ -337,6 +346,7 @@ mod tests {
                 target,
                 dump: Default::default(),
                 forced_exits: crate::options::ForcedExits::Off,
+                fault: Fault::None,
                 verify: false,
                 pass_limit: None,
                 units: None,

@@ -6,7 +6,7 @@
 
 use crate::Bailout;
 use crate::dump::DumpSettings;
-use crate::options::{ForcedExits, StrategyName};
+use crate::options::{Fault, ForcedExits, StrategyName};
 use crate::policy::Reaction;
 use crate::unit::UnitEntry;
 use coluber_backend::{Addresses, CompiledCode, Target};
@@ -69,6 +69,8 @@ pub struct Services {
     pub dump: DumpSettings,
     /// Exits to be forced.
     pub forced_exits: ForcedExits,
+    /// Bad luck to be had on purpose.
+    pub fault: Fault,
     /// Whether to verify the IR after every pass.
     pub verify: bool,
     /// How many optional passes to run at most.

@@ -4,9 +4,12 @@ use crate::point::{self, Point};
 use crate::session::{self, STATS};
 use crate::{identity, road, sampler};
 use coluber_cpython::layout::code::FLAG_OPTIMIZED;
-use coluber_cpython::{Attached, Frame};
+use coluber_cpython::{Attached, Frame, hooks};
+use coluber_engine::log::LOG;
 use coluber_engine::unit::UnitEntry;
 use coluber_engine::{Counter, HeatAction};
+use coluber_runtime::doors;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A pending call runs: installs what was compiled, takes out of use what broke, starts threads that a fork ended; and
 /// when sampling, looks at the innermost frame.
@@ -21,7 +24,7 @@ pub fn on_sample() {
     });
     let Some((is_sampling, is_paused)) = state else { return };
     road::attend(py);
-    if is_paused {
+    if is_paused || is_evaluated_elsewhere(py) {
         return;
     }
     road::install_finished(py);
@@ -45,6 +48,16 @@ pub fn on_sample() {
     if let Some(period_us) = period {
         sampler::set_period(period_us);
     }
+}
+
+/// Whether frames are evaluated by somebody else, whom compiled code would leave out (PEP 523). Says so once.
+fn is_evaluated_elsewhere(py: Attached) -> bool {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let is_so = hooks::has_frame_evaluator(py);
+    if is_so && !SAID.swap(true, Ordering::Relaxed) {
+        LOG.notice("a frame evaluator is installed: code is interpreted as long as it is there");
+    }
+    is_so
 }
 
 /// The innermost frame of this thread, if it runs a code object.
@@ -74,7 +87,7 @@ fn attribute(py: Attached, frame: Frame) -> bool {
             news || above
         }
         Point::BackEdge(header) => {
-            let news = is_news(heat(py, frame, UnitEntry::Loop(header), seen, true));
+            let news = doors::has_loop_doors(py) && is_news(heat(py, frame, UnitEntry::Loop(header), seen, true));
             // Bodies of modules and classes are entered once only.
             let above = is_function && is_news(heat(py, frame, UnitEntry::Function, enclosing, false));
             news || above
@@ -108,6 +121,9 @@ fn is_news(action: HeatAction) -> bool {
 /// A call or back-edge was counted.
 pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
     road::attend(py);
+    if is_evaluated_elsewhere(py) {
+        return HeatAction::Nothing;
+    }
     let amount =
         session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });
     match amount {

@@ -7,6 +7,7 @@
 //! - [`monitoring`]: calls and back-edges counted by `sys.monitoring`,
 //! - [`point`]: which places of a code object can be entered,
 //! - [`road`]: snapshot, compile, install, and out of use again,
+//! - [`memory`]: the allocator,
 //! - [`threads`]: threads that no signal reaches, and forks,
 //! - [`report`]: what people ask for.
 //!
@@ -15,6 +16,7 @@
 
 mod heat;
 mod identity;
+mod memory;
 mod monitoring;
 mod point;
 mod report;

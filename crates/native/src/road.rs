@@ -5,6 +5,7 @@
 //! inside. Records, doors and code memory are only touched while attached.
 
 use crate::identity;
+use crate::memory;
 use crate::point::{self, Point};
 use crate::session::{self, STATS};
 use coluber_bytecode::Entry;
@@ -158,6 +159,7 @@ pub fn services(py: Attached, options: &Options) -> Services {
         target: target(py),
         dump: coluber_engine::dump::DumpSettings::new(options),
         forced_exits: options.exits,
+        fault: options.fault,
     }
 }
 
@@ -327,6 +329,10 @@ pub fn begin(py: Attached, unit: UnitId, origin: &Origin) {
     let Some(Some((key, exits))) = known else { return };
     if is_left_out() {
         session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::LeftOut)));
+        return;
+    }
+    if memory::is_short() {
+        session::with_enabled(|session| session.engine.bailed_out(unit, Bailout::new(BailoutReason::Memory)));
         return;
     }
     if session::with(|session| session.queue.waiting()).is_some_and(|waiting| waiting >= MAX_WAITING) {

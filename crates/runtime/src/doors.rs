@@ -364,6 +364,11 @@ pub fn find_functions(_py: Attached, code: CodeRef) -> Vec<*mut PyObject> {
     search.found
 }
 
+/// Whether loops can have doors: their tool id is ours.
+pub fn has_loop_doors(py: Attached) -> bool {
+    with(py, |table| table.monitoring.is_some())
+}
+
 /// What a jump leads to.
 pub enum FoundLoop {
     /// A unit.

@@ -24,6 +24,8 @@ pub mod attention {
     pub const DEEP: u64 = 1;
     /// Objects made for observers wait to be released.
     pub const OBSERVED: u64 = 2;
+    /// A number could not be made.
+    pub const SHORTAGE: u64 = 4;
 }
 
 /// What of the C stack may be used before calls are better made by the interpreter, which needs none.
@@ -254,7 +256,15 @@ unsafe fn finish_slowly(tstate: ThreadState, unit: &UnitRecord, frame: Frame, re
                 frames::own_fixed_part(frame);
                 frames::clear_and_pop(tstate, frame, frame_words);
             }
-            result as *mut PyObject
+            if crate::shortage::raise(tstate) {
+                // The value may be a stand-in or not; it is not returned.
+                let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
+                Py_DECREF(result as *mut PyObject);
+                ffi::_PyErr_SetRaisedException(frames::raw(tstate), exception);
+                ptr::null_mut()
+            } else {
+                result as *mut PyObject
+            }
         } else if result == DEOPT {
             frames::run(tstate, frame, frame_words)
         } else {
@@ -517,6 +527,9 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         }
         if result > DEOPT {
             land_on_return(frame, unit, result as *mut PyObject);
+            if crate::shortage::raise(tstate) {
+                return raise_at_jump(tstate, frame, unit, destination, true);
+            }
         } else if result != DEOPT {
             return raise_at_jump(tstate, frame, unit, destination, buffer.read() != NO_TRACEBACK);
         }

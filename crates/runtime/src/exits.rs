@@ -12,12 +12,13 @@ use crate::frames;
 use crate::helpers;
 use crate::observers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
+use crate::shortage;
 use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, TakenExit, UnitRecord, door_bits};
 use coluber_cpython::layout;
 use coluber_cpython::raw::{self, Attached, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_ir::Resume;
 use coluber_ir::exit_table::ExitKind;
-use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_NoMemory, PyFloat_FromDouble, PyLong_FromLongLong, PyObject};
+use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_NoMemory, PyObject};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -114,7 +115,10 @@ unsafe fn leave_at(
             let reraised = RERAISED.swap(ptr::null_mut(), Ordering::Relaxed);
             is_reraise = !reraised.is_null() && reraised == tstate.current_exception();
         }
-        if !fill_frames(buffer, unit, &exit.frames, &frames) {
+        let is_filled = fill_frames(buffer, unit, &exit.frames, &frames);
+        if shortage::raise(tstate) {
+            raised = true;
+        } else if !is_filled {
             // An object could not be made: the exception replaces what was to happen.
             PyErr_NoMemory();
             raised = true;
@@ -292,7 +296,6 @@ unsafe fn fill_value(buffer: *const u64, unit: &UnitRecord, frames: &[Frame], fi
     unsafe {
         let word = |word: u32| buffer.add(word as usize).read();
         let owned = |object: *mut PyObject| StackRef::owned(object);
-        let made = |object: *mut PyObject| (!object.is_null()).then(|| StackRef::owned(object));
         Some(match fill {
             Fill::Null => StackRef::NULL,
             Fill::Constant(id) => owned(Py_NewRef(unit.objects[id.0 as usize])),
@@ -304,10 +307,11 @@ unsafe fn fill_value(buffer: *const u64, unit: &UnitRecord, frames: &[Frame], fi
                 object if object.is_null() => StackRef::NULL,
                 object => owned(Py_NewRef(object)),
             },
-            Fill::Int(number) => made(PyLong_FromLongLong(word(number) as i64))?,
-            Fill::IntConstant(value) => made(PyLong_FromLongLong(value))?,
-            Fill::Float(number) => made(PyFloat_FromDouble(f64::from_bits(word(number))))?,
-            Fill::FloatConstant(bits) => made(PyFloat_FromDouble(f64::from_bits(bits)))?,
+            // Bytecode believes that locals are bound, so numbers are always made, see `shortage`.
+            Fill::Int(number) => owned(helpers::box_int(word(number) as i64)),
+            Fill::IntConstant(value) => owned(helpers::box_int(value)),
+            Fill::Float(number) => owned(helpers::box_float(f64::from_bits(word(number)))),
+            Fill::FloatConstant(bits) => owned(helpers::box_float(f64::from_bits(bits))),
             Fill::Bool(number) => owned(truth(word(number) & 0xff != 0)),
             Fill::BoolConstant(value) => owned(truth(value)),
             Fill::TaggedInt(number) => StackRef::tagged_int(word(number) as i64),

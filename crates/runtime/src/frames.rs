@@ -164,9 +164,12 @@ pub unsafe fn push(frame: Frame, value: StackRef) {
 /// # Safety
 /// The frame is linked and its `instr_ptr` is the raising instruction.
 pub unsafe fn add_traceback() {
-    // SAFETY: an exception is set; PyEval_GetFrame makes the frame object if there is none yet.
+    // SAFETY: an exception is set; PyEval_GetFrame makes the frame object if there is none yet, or clears the exception that
+    // says that it cannot.
     unsafe {
+        let exception = pyo3_ffi::PyErr_GetRaisedException();
         let object = pyo3_ffi::PyEval_GetFrame();
+        pyo3_ffi::PyErr_SetRaisedException(exception);
         if !object.is_null() {
             pyo3_ffi::PyTraceBack_Here(object);
         }

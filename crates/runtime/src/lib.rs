@@ -7,6 +7,7 @@
 //! - [`frames`]: interpreter frames,
 //! - [`plan`], [`exits`]: leaving compiled code,
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
+//! - [`shortage`]: no memory for a number,
 //! - [`observers`]: making the locals of running compiled code visible,
 //! - [`invariants`], [`retire`]: what units assume, and how they end,
 //! - [`gil`]: state under the GIL,
@@ -27,5 +28,6 @@ pub mod observers;
 pub mod plan;
 pub mod preserving;
 pub mod retire;
+pub mod shortage;
 pub mod stub;
 pub mod unit;

@@ -85,6 +85,19 @@ unsafe fn request_leave(own: Frame) {
     ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
 }
 
+/// Tells the activation that runs a frame, if compiled code does, to leave when its present or next call has returned.
+///
+/// # Safety
+/// A linked frame.
+pub(crate) unsafe fn leave_soon(frame: Frame) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if let Some((own, _)) = own_frame(frame) {
+            request_leave(own);
+        }
+    }
+}
+
 /// Keeps the frame object of an inlined call until the activation leaves. False if the frame is none of ours.
 ///
 /// # Safety

@@ -5,6 +5,7 @@ use coluber_backend::CompiledCode;
 use coluber_bytecode::Snapshot;
 use coluber_engine::dump::Dump;
 use coluber_engine::log::LOG;
+use coluber_engine::memory;
 use coluber_engine::options::{ForcedExits, Stage};
 use coluber_engine::{Artifact, Bailout, BailoutReason, CompileInput, Services};
 use coluber_ir::Function;
@@ -31,7 +32,9 @@ pub fn run(
     let mut dump = services.dump.open(&snapshot.name, input.version);
     dump.write(Stage::Bytecode, "snapshot", || bytecode_text(snapshot));
     let mut function = translate(snapshot, speculation)?;
+    memory::check()?;
     optimize(&mut function, passes, services, &mut dump)?;
+    memory::check()?;
     let code = lower(&function, input, services, dump.wants(Stage::Clif))?;
     dump.write(Stage::Clif, "lowered", || code.clif.clone().unwrap_or_default());
     dump.write(Stage::Asm, "code", || assembly(&code));
@@ -68,7 +71,9 @@ fn optimize(
     }
     let result = coluber_passes::run_pipeline(function, passes, &mut context);
     result.map_err(|report| {
-        LOG.notice(&format!("internal error, {} is not compiled: {report}", function.name));
+        if services.verify {
+            LOG.notice(&format!("internal error, {} is not compiled: {report}", function.name));
+        }
         Bailout::new(BailoutReason::Internal(report))
     })
 }

@@ -2,6 +2,7 @@
 
 use super::Object;
 use crate::ffi_extra::{fmod, pow};
+use crate::shortage;
 use pyo3_ffi::*;
 
 /// Bits of the quiet NaN by which [`float_power`] says that Python would raise or return a complex number.
@@ -151,22 +152,16 @@ pub unsafe extern "C" fn helper_math_unary(value: f64, number: i64) -> f64 {
     unsafe { (MATH_FUNCTIONS[number as usize].1)(value) }
 }
 
-fn out_of_memory() -> ! {
-    eprintln!("coluber: out of memory while making a number");
-    std::process::abort();
-}
-
-/// A new int object. Compiled code has no way to go on without one.
+/// A new int object. Compiled code has no way to go on without one: see [`crate::shortage`].
 ///
 /// # Safety
 /// Attached.
 pub unsafe extern "C" fn box_int(value: i64) -> Object {
     // SAFETY: attached.
-    let object = unsafe { PyLong_FromLongLong(value) };
-    if object.is_null() {
-        out_of_memory();
+    unsafe {
+        let object = PyLong_FromLongLong(value);
+        if object.is_null() { shortage::int(value) } else { object }
     }
-    object
 }
 
 /// A new float object; see [`box_int`].
@@ -175,11 +170,10 @@ pub unsafe extern "C" fn box_int(value: i64) -> Object {
 /// Attached.
 pub unsafe extern "C" fn box_float(value: f64) -> Object {
     // SAFETY: attached.
-    let object = unsafe { PyFloat_FromDouble(value) };
-    if object.is_null() {
-        out_of_memory();
+    unsafe {
+        let object = PyFloat_FromDouble(value);
+        if object.is_null() { shortage::float(value) } else { object }
     }
-    object
 }
 
 /// Writes the value of an exact int to `out` and returns 1, or returns 0 if it does not fit.

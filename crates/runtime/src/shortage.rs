@@ -1,0 +1,126 @@
+//! What happens when there is no memory for a number.
+//!
+//! Compiled code makes number objects at places where no exception can be raised. When one cannot be made, a stand-in
+//! takes its place: an immortal object in memory of this library, whose allocator has a reserve. The activation is told to
+//! leave, and MemoryError is raised at the first place where it can be: after the present call, at the next exit or back-edge, at
+//! the end of the activation at the latest. So the exception comes out of the call that ran out of memory, as interpreted.
+//!
+//! A stand-in is never freed. A program that survives many shortages pays 48 bytes for each.
+
+use crate::enter::{ATTENTION, attention};
+use crate::observers;
+use coluber_cpython::layout;
+use coluber_cpython::raw::{Attached, ThreadState};
+use pyo3_ffi::{PyErr_Clear, PyErr_NoMemory, PyFloat_Type, PyLong_Type, PyObject, PyTypeObject};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The thread that has to raise MemoryError, 0 for none. When two run out at the same time, the first one goes on with its
+/// stand-ins, which have the right values.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+
+const WORDS: usize = 6;
+const _: () = assert!(layout::long::OB_DIGIT + 3 * layout::long::DIGIT_SIZE <= 8 * WORDS);
+const _: () = assert!(layout::float::OB_FVAL + 8 <= 8 * WORDS);
+
+/// An immortal object without a value.
+unsafe fn immortal(class: *mut PyTypeObject) -> *mut u8 {
+    let object = Box::leak(Box::new([0u64; WORDS])).as_mut_ptr().cast::<u8>();
+    // SAFETY: the header lies in the words.
+    unsafe {
+        object.add(layout::object::OB_REFCNT).cast::<u64>().write(layout::refcount::IMMORTAL_INITIAL);
+        object.add(layout::object::OB_TYPE).cast::<*mut PyTypeObject>().write(class);
+    }
+    object
+}
+
+/// An int object, when the interpreter has failed to make one (its exception is cleared).
+///
+/// # Safety
+/// Attached.
+#[cold]
+pub unsafe fn int(value: i64) -> *mut PyObject {
+    use layout::long::{DIGIT_BITS, LV_TAG, NON_SIZE_BITS, OB_DIGIT, SIGN_MASK};
+    // SAFETY: the object has room for the three digits of 64 bits.
+    unsafe {
+        note();
+        let object = immortal(&raw mut PyLong_Type);
+        let mut rest = value.unsigned_abs();
+        let mut count = 0;
+        while rest != 0 {
+            let digit = rest as u32 & ((1 << DIGIT_BITS) - 1);
+            object.add(OB_DIGIT).cast::<u32>().add(count).write(digit);
+            rest >>= DIGIT_BITS;
+            count += 1;
+        }
+        let sign = match value.signum() {
+            0 => 1,
+            1 => 0,
+            _ => 2 & SIGN_MASK,
+        };
+        object.add(LV_TAG).cast::<u64>().write((count as u64) << NON_SIZE_BITS | sign);
+        object.cast()
+    }
+}
+
+/// A float object, see [`int`].
+///
+/// # Safety
+/// Attached.
+#[cold]
+pub unsafe fn float(value: f64) -> *mut PyObject {
+    // SAFETY: the object has room for the value.
+    unsafe {
+        note();
+        let object = immortal(&raw mut PyFloat_Type);
+        object.add(layout::float::OB_FVAL).cast::<f64>().write(value);
+        object.cast()
+    }
+}
+
+/// This thread has run out of memory: its innermost activation leaves as soon as it can.
+unsafe fn note() {
+    // SAFETY: attached; the state's own word.
+    unsafe {
+        PyErr_Clear();
+        let tstate = Attached::assume().thread_state();
+        THREAD.store(tstate.0 as usize, Ordering::Relaxed);
+        ATTENTION.fetch_or(attention::SHORTAGE, Ordering::Relaxed);
+        let frame = tstate.current_frame();
+        if !frame.is_null() {
+            observers::leave_soon(frame);
+        }
+        // The safe point of a loop leaves when any bit is set. Without an exception to be raised this one means nothing to
+        // the interpreter (`_Py_HandlePending`, 3.14 and 3.15), which clears it.
+        let breaker = tstate.0.add(layout::thread_state::EVAL_BREAKER).cast::<AtomicU64>();
+        (*breaker).fetch_or(layout::eval_breaker::ASYNC_EXCEPTION, Ordering::Relaxed);
+    }
+}
+
+/// Raises MemoryError if this thread has run out of memory. With an exception set already that one stays.
+///
+/// # Safety
+/// The state of the calling thread.
+#[inline]
+pub unsafe fn raise(tstate: ThreadState) -> bool {
+    if ATTENTION.load(Ordering::Relaxed) & attention::SHORTAGE == 0 {
+        return false;
+    }
+    // SAFETY: promised by the caller.
+    unsafe { raise_slowly(tstate) }
+}
+
+#[cold]
+unsafe fn raise_slowly(tstate: ThreadState) -> bool {
+    if THREAD.compare_exchange(tstate.0 as usize, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    ATTENTION.fetch_and(!attention::SHORTAGE, Ordering::Relaxed);
+    // SAFETY: attached.
+    unsafe {
+        if !tstate.current_exception().is_null() {
+            return false;
+        }
+        PyErr_NoMemory();
+    }
+    true
+}
