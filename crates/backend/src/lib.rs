@@ -18,6 +18,7 @@ mod calls;
 mod compile;
 mod exits;
 mod lower;
+mod packed;
 mod references;
 mod slots;
 pub mod target;

@@ -626,6 +626,31 @@ impl<'a> Lowerer<'a> {
                 self.store(value, address, 0);
                 old
             }
+            Op::GuardArrayFormat { array, format, state } => {
+                let array = self.value(*array);
+                let description = self.load(types::I64, array, layout.array_description);
+                let code = self.builder.ins().uload8(types::I32, MemFlagsData::trusted(), description, 0);
+                let wanted = format.type_code().expect("an array has a type code") as i64;
+                let same = self.builder.ins().icmp_imm_u(IntCC::Equal, code, wanted);
+                self.exit_unless(same, *state, format.exit_reason());
+                return Ok(None);
+            }
+            Op::PackedLength { sequence } => {
+                let sequence = self.value(*sequence);
+                self.load(types::I64, sequence, layout.list_size)
+            }
+            Op::PackedInt { sequence, index, format } | Op::PackedFloat { sequence, index, format } => {
+                self.packed_item(*sequence, *index, *format)
+            }
+            Op::SetPackedInt { sequence, index, value, format, state } => {
+                self.guard_fits(*value, *format, *state);
+                self.set_packed_item(*sequence, *index, *value, *format);
+                return Ok(None);
+            }
+            Op::SetPackedFloat { sequence, index, value, format } => {
+                self.set_packed_item(*sequence, *index, *value, *format);
+                return Ok(None);
+            }
             Op::TupleLength { tuple } => {
                 let tuple = self.value(*tuple);
                 self.load(types::I64, tuple, layout.tuple_size)
@@ -802,7 +827,14 @@ impl<'a> Lowerer<'a> {
 
     pub fn is_kind(&mut self, object: clif::Value, kind: Kind) -> clif::Value {
         let ty = self.load(types::I64, object, self.layout().ob_type);
-        let expected = self.iconst(self.target.type_address(kind));
+        let expected = match kind {
+            // Known only when the program has imported the module.
+            Kind::Array => {
+                let cell = self.iconst(self.target.array_type_cell);
+                self.load(types::I64, cell, 0)
+            }
+            _ => self.iconst(self.target.type_address(kind)),
+        };
         self.builder.ins().icmp(IntCC::Equal, ty, expected)
     }
 

@@ -35,6 +35,8 @@ pub struct Target {
     pub vectorcall: u64,
     /// Address of each builtin type by [`Kind`] number.
     pub types: Vec<u64>,
+    /// Where the address of `array.array` stands once it is known.
+    pub array_type_cell: u64,
     /// Addresses of the `True`, `False` and `None` objects.
     pub true_object: u64,
     /// See `true_object`.
@@ -69,6 +71,10 @@ pub struct Layout {
     pub list_items: i32,
     pub tuple_size: i32,
     pub tuple_items: i32,
+    pub bytes_data: i32,
+    pub bytearray_start: i32,
+    pub array_items: i32,
+    pub array_description: i32,
     pub cell_ref: i32,
     pub type_version_tag: i32,
     pub type_cached_keys: i32,

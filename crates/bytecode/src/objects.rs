@@ -44,11 +44,13 @@ pub enum Kind {
     Generator,
     Code,
     Ellipsis,
+    /// `array.array`, once somebody imported it.
+    Array,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 29] = [
+    pub const ALL: [Kind; 30] = [
         Kind::None,
         Kind::Bool,
         Kind::Int,
@@ -78,6 +80,7 @@ impl Kind {
         Kind::Generator,
         Kind::Code,
         Kind::Ellipsis,
+        Kind::Array,
     ];
 
     /// Whether the death of such an object can be noticed by nobody: it owns no reference to anything that can run

@@ -24,6 +24,7 @@ compile_error!("free-threaded builds are not supported yet");
 #[cfg(not(Py_3_14))]
 compile_error!("CPython 3.14 or 3.15 is needed");
 
+pub mod arrays;
 pub mod check;
 pub mod decode;
 pub mod differences;

@@ -286,6 +286,7 @@ pub unsafe fn is_immortal(object: *mut PyObject) -> bool {
 
 /// The kind whose exact type `class` is.
 pub fn kind_of_type(class: TypeRef) -> Option<Kind> {
+    crate::arrays::recognise(class);
     let kinds = Kind::ALL;
     kinds.into_iter().find(|kind| type_of_kind(*kind).0 == class.0)
 }
@@ -324,6 +325,7 @@ pub fn type_of_kind(kind: Kind) -> TypeRef {
             Kind::Module => &raw mut pyo3_ffi::PyModule_Type,
             Kind::Generator => &raw mut pyo3_ffi::PyGen_Type,
             Kind::Code => &raw mut pyo3_ffi::PyCode_Type,
+            Kind::Array => return crate::arrays::array_type(),
         }
     };
     TypeRef(class.cast())

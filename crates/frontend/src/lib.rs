@@ -28,6 +28,7 @@ mod known_class;
 mod locals;
 mod numbers;
 mod operators;
+mod packed;
 mod polymorphic;
 mod sequences;
 pub mod state;

@@ -23,6 +23,9 @@ impl Translator<'_> {
     }
 
     pub(crate) fn subscript(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
+        if self.packed_subscript(instruction)? {
+            return Ok(());
+        }
         let (container, key) = (self.peek(2)?, self.peek(1)?);
         let kind = self.container_kind(container, instruction);
         // The key is an int unless the feedback says nothing and neither does its type.
@@ -77,6 +80,9 @@ impl Translator<'_> {
 
     /// Stack: value, container, key.
     pub(crate) fn store_subscript(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
+        if self.store_packed_subscript(instruction)? {
+            return Ok(());
+        }
         let (value, container, key) = (self.peek(3)?, self.peek(2)?, self.peek(1)?);
         let kind = self.container_kind(container, instruction);
         let has_int_key = self.kind(key) == Some(Kind::Int)

@@ -13,9 +13,9 @@ pub mod model;
 pub mod runs;
 pub mod scalars;
 
-pub use host::{Host, Raised};
+pub use host::{Host, PackedItem, Raised};
 
-use crate::ops::Refs;
+use crate::ops::{Packed, Refs};
 use crate::verify::balance::References;
 use crate::{
     Block, BlockCall, Cfg, FrameStateId, Function, Inst, ObjectId, Op, Overflow, Resume, SlotValue, Type, Value,
@@ -624,6 +624,41 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 Some(Datum::Object(self.host.tuple_item(tuple, index)))
             }
 
+            Op::GuardArrayFormat { array, format, .. } => {
+                let array = self.object(*array)?;
+                if self.host.packed(array) != Some(*format) {
+                    return Err(Stop::Exit);
+                }
+                None
+            }
+            Op::PackedLength { sequence } => {
+                let sequence = self.object(*sequence)?;
+                Some(Datum::Int(self.host.packed_length(sequence)))
+            }
+            Op::PackedInt { sequence, index, format } | Op::PackedFloat { sequence, index, format } => {
+                let (sequence, index) = self.packed_position(*sequence, *index, *format)?;
+                Some(match self.host.packed_item(sequence, index) {
+                    PackedItem::Int(value) => Datum::Int(value),
+                    PackedItem::Float(value) => Datum::Float(value),
+                })
+            }
+            Op::SetPackedInt { sequence, index, value, format, .. } => {
+                let (sequence, index) = self.packed_position(*sequence, *index, *format)?;
+                let value = self.int(*value)?;
+                let (lowest, highest) = format.bounds().ok_or(Stop::Broken("an int among floats".into()))?;
+                if !(lowest..=highest).contains(&value) {
+                    return Err(Stop::Exit);
+                }
+                self.host.set_packed_item(sequence, index, PackedItem::Int(value));
+                None
+            }
+            Op::SetPackedFloat { sequence, index, value, format } => {
+                let (sequence, index) = self.packed_position(*sequence, *index, *format)?;
+                let value = self.float(*value)?;
+                self.host.set_packed_item(sequence, index, PackedItem::Float(value));
+                None
+            }
+
             // ---- attributes, cells, iterators
             Op::LoadField { object, offset, .. } => {
                 let object = self.object(*object)?;
@@ -735,6 +770,15 @@ impl<H: Host> Interpreter<'_, '_, H> {
         let (list, index) = (self.object(list)?, self.int(index)?);
         in_range(index, self.host.list_length(list))?;
         Ok((list, index))
+    }
+
+    fn packed_position(&mut self, sequence: Value, index: Value, format: Packed) -> Result<(H::Object, i64), Stop> {
+        let (sequence, index) = (self.object(sequence)?, self.int(index)?);
+        if self.host.packed(sequence) != Some(format) {
+            return Err(Stop::Broken(format!("{sequence:?} does not hold {format:?}")));
+        }
+        in_range(index, self.host.packed_length(sequence))?;
+        Ok((sequence, index))
     }
 
     fn call(

@@ -30,7 +30,7 @@ pub enum Memory {
     Shape = 1,
     /// Values of instance attributes in inline values and slots.
     Fields = 2,
-    /// Lengths of lists and their item arrays.
+    /// Lengths of lists and their item arrays; those of sequences of plain numbers.
     Lists = 4,
     /// Cells of closures.
     Cells = 8,
@@ -139,6 +139,99 @@ pub enum IteratorField {
     RangeLength,
     /// Next index of a list or tuple iterator.
     SequenceIndex,
+}
+
+/// Where and how a sequence of plain numbers keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum Packed {
+    /// In a `bytes` object itself.
+    Bytes,
+    /// Behind the start pointer of a `bytearray`.
+    ByteArray,
+    /// `array.array` with type code `b`.
+    Int8,
+    /// `array.array` with type code `B`.
+    UInt8,
+    /// `array.array` with type code `h`.
+    Int16,
+    /// `array.array` with type code `H`.
+    UInt16,
+    /// `array.array` with type code `i`.
+    Int32,
+    /// `array.array` with type code `I`.
+    UInt32,
+    /// `array.array` with type code `l`.
+    Int64,
+    /// `array.array` with type code `d`.
+    Float64,
+}
+
+impl Packed {
+    /// Formats of `array.array`, in the order in which they are tried.
+    pub const ARRAYS: [Packed; 8] = [
+        Packed::Float64,
+        Packed::UInt8,
+        Packed::Int64,
+        Packed::Int32,
+        Packed::UInt32,
+        Packed::UInt16,
+        Packed::Int16,
+        Packed::Int8,
+    ];
+
+    /// `typecode` of such an array.
+    pub fn type_code(self) -> Option<char> {
+        Some(match self {
+            Packed::Bytes | Packed::ByteArray => return None,
+            Packed::Int8 => 'b',
+            Packed::UInt8 => 'B',
+            Packed::Int16 => 'h',
+            Packed::UInt16 => 'H',
+            Packed::Int32 => 'i',
+            Packed::UInt32 => 'I',
+            Packed::Int64 => 'l',
+            Packed::Float64 => 'd',
+        })
+    }
+
+    /// Lowest and highest number that fits; `None` for floats.
+    pub fn bounds(self) -> Option<(i64, i64)> {
+        Some(match self {
+            Packed::Bytes | Packed::ByteArray | Packed::UInt8 => (0, 0xff),
+            Packed::Int8 => (i8::MIN.into(), i8::MAX.into()),
+            Packed::Int16 => (i16::MIN.into(), i16::MAX.into()),
+            Packed::UInt16 => (0, 0xffff),
+            Packed::Int32 => (i32::MIN.into(), i32::MAX.into()),
+            Packed::UInt32 => (0, 0xffff_ffff),
+            Packed::Int64 => (i64::MIN, i64::MAX),
+            Packed::Float64 => return None,
+        })
+    }
+
+    /// Bytes of one number.
+    pub fn size(self) -> u32 {
+        match self {
+            Packed::Bytes | Packed::ByteArray | Packed::Int8 | Packed::UInt8 => 1,
+            Packed::Int16 | Packed::UInt16 => 2,
+            Packed::Int32 | Packed::UInt32 => 4,
+            Packed::Int64 | Packed::Float64 => 8,
+        }
+    }
+
+    /// The reason in the exit profile when an array turns out to have another format.
+    pub fn exit_reason(self) -> &'static str {
+        match self {
+            Packed::Bytes | Packed::ByteArray => "GuardArrayFormat",
+            Packed::Int8 => "GuardArrayFormat b",
+            Packed::UInt8 => "GuardArrayFormat B",
+            Packed::Int16 => "GuardArrayFormat h",
+            Packed::UInt16 => "GuardArrayFormat H",
+            Packed::Int32 => "GuardArrayFormat i",
+            Packed::UInt32 => "GuardArrayFormat I",
+            Packed::Int64 => "GuardArrayFormat l",
+            Packed::Float64 => "GuardArrayFormat d",
+        }
+    }
 }
 
 /// An operation.
@@ -380,6 +473,24 @@ pub enum Op {
     /// Item of an exact tuple; the index is in range.
     #[op(takes(tuple: Exact(Tuple), index: I64), result = Object, refs = borrowed, pure)]
     TupleGet { tuple: Value, index: Value },
+    /// Exits unless the numbers of an exact `array.array` have that format.
+    #[op(takes(Exact(Array)), exits)]
+    GuardArrayFormat { array: Value, format: Packed, state: FrameStateId },
+    /// How many numbers a sequence of plain numbers has.
+    #[op(result = I64, reads(Lists))]
+    PackedLength { sequence: Value },
+    /// An int of a sequence of plain numbers; the index is in range.
+    #[op(takes(sequence: Object, index: I64), result = I64, reads(Lists))]
+    PackedInt { sequence: Value, index: Value, format: Packed },
+    /// A float of a sequence of plain numbers; the index is in range.
+    #[op(takes(sequence: Object, index: I64), result = F64, reads(Lists))]
+    PackedFloat { sequence: Value, index: Value, format: Packed },
+    /// Sets an int; exits if it does not fit. The index is in range.
+    #[op(takes(sequence: Object, index: I64, value: I64), writes(Lists), exits)]
+    SetPackedInt { sequence: Value, index: Value, value: Value, format: Packed, state: FrameStateId },
+    /// Sets a float; the index is in range.
+    #[op(takes(sequence: Object, index: I64, value: F64), writes(Lists))]
+    SetPackedFloat { sequence: Value, index: Value, value: Value, format: Packed },
     /// Makes an index count from the front; exits if it is out of range.
     #[op(takes(I64), result = I64, exits)]
     GuardIndex { index: Value, length: Value, state: FrameStateId },

@@ -1,12 +1,21 @@
 //! What the interpreter asks of the world of objects.
 
 use super::Datum;
-use crate::ops::IteratorField;
+use crate::ops::{IteratorField, Packed};
 use crate::{Helper, Kind, ObjectId};
 
 /// An exception was set; the host knows which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raised;
+
+/// A number of a sequence of plain numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PackedItem {
+    /// An int.
+    Int(i64),
+    /// A float.
+    Float(f64),
+}
 
 /// Objects, as the ops see them.
 ///
@@ -84,6 +93,15 @@ pub trait Host {
     fn tuple_length(&mut self, tuple: Self::Object) -> i64;
     /// Item of an exact tuple, borrowed.
     fn tuple_item(&mut self, tuple: Self::Object, index: i64) -> Self::Object;
+
+    /// Format of an exact bytes, bytearray or `array.array`.
+    fn packed(&mut self, sequence: Self::Object) -> Option<Packed>;
+    /// How many numbers it has.
+    fn packed_length(&mut self, sequence: Self::Object) -> i64;
+    /// One of its numbers.
+    fn packed_item(&mut self, sequence: Self::Object, index: i64) -> PackedItem;
+    /// Sets a number that fits.
+    fn set_packed_item(&mut self, sequence: Self::Object, index: i64, item: PackedItem);
 
     // ---- attributes, cells, iterators
     /// The attribute at an offset, borrowed; `None` if it is unset.

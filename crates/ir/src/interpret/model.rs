@@ -5,8 +5,8 @@
 //! runs Python code. A use of an object that is gone panics, as does a reference that was never given back
 //! ([`Model::check_balance`]).
 
-use super::{Datum, Frame, FrameSlot, Host, Raised, scalars};
-use crate::ops::IteratorField;
+use super::{Datum, Frame, FrameSlot, Host, PackedItem, Raised, scalars};
+use crate::ops::{IteratorField, Packed};
 use crate::{Function, Helper, Kind, ObjectId};
 use coluber_bytecode::{Comparison, ObjectValue};
 use std::cmp::Ordering;
@@ -36,6 +36,8 @@ pub enum ModelValue {
     List(Vec<Object>),
     /// A tuple.
     Tuple(Vec<Object>),
+    /// A sequence of plain numbers.
+    Packed(Packed, Vec<PackedItem>),
     /// A cell.
     Cell(Option<Object>),
     /// An iterator over a range.
@@ -209,6 +211,7 @@ impl Model {
             ModelValue::List(items) => format!("[{}]", list(items)),
             ModelValue::Tuple(items) if items.len() == 1 => format!("({},)", list(items)),
             ModelValue::Tuple(items) => format!("({})", list(items)),
+            ModelValue::Packed(format, items) => format!("{format:?}{items:?}"),
             ModelValue::Cell(None) => "cell()".to_string(),
             ModelValue::Cell(Some(contents)) => format!("cell({})", self.repr(*contents)),
             ModelValue::Instance { class, fields, has_dict } => {
@@ -267,6 +270,7 @@ impl Model {
             ModelValue::Float(value) => *value != 0.0,
             ModelValue::Str(text) => !text.is_empty(),
             ModelValue::List(items) | ModelValue::Tuple(items) => !items.is_empty(),
+            ModelValue::Packed(_, items) => !items.is_empty(),
             _ => true,
         }
     }
@@ -434,6 +438,9 @@ impl Host for Model {
             ModelValue::Str(_) => Kind::Str,
             ModelValue::List(_) => Kind::List,
             ModelValue::Tuple(_) => Kind::Tuple,
+            ModelValue::Packed(Packed::Bytes, _) => Kind::Bytes,
+            ModelValue::Packed(Packed::ByteArray, _) => Kind::ByteArray,
+            ModelValue::Packed(..) => Kind::Array,
             ModelValue::Cell(_) => Kind::Cell,
             ModelValue::RangeIterator { .. } => Kind::RangeIterator,
             ModelValue::SequenceIterator { sequence, .. } => match sequence.map(|sequence| self.value(sequence)) {
@@ -510,6 +517,34 @@ impl Host for Model {
         match self.value_mut(list) {
             ModelValue::List(items) => std::mem::replace(&mut items[index as usize], item),
             other => panic!("{other:?} is no list"),
+        }
+    }
+
+    fn packed(&mut self, sequence: Object) -> Option<Packed> {
+        match self.value(sequence) {
+            ModelValue::Packed(format, _) => Some(*format),
+            _ => None,
+        }
+    }
+
+    fn packed_length(&mut self, sequence: Object) -> i64 {
+        match self.value(sequence) {
+            ModelValue::Packed(_, items) => items.len() as i64,
+            other => panic!("{other:?} holds no plain numbers"),
+        }
+    }
+
+    fn packed_item(&mut self, sequence: Object, index: i64) -> PackedItem {
+        match self.value(sequence) {
+            ModelValue::Packed(_, items) => items[index as usize],
+            other => panic!("{other:?} holds no plain numbers"),
+        }
+    }
+
+    fn set_packed_item(&mut self, sequence: Object, index: i64, item: PackedItem) {
+        match self.value_mut(sequence) {
+            ModelValue::Packed(_, items) => items[index as usize] = item,
+            other => panic!("{other:?} holds no plain numbers"),
         }
     }
 
