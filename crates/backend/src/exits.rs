@@ -123,10 +123,7 @@ impl Lowerer<'_> {
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
         let described = self.described_state(state);
-        let benign = matches!(
-            reason,
-            "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled" | "NeverExecuted"
-        );
+        let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled");
         Exit { kind, reason, benign, guilty: None, frames: described.frames }
     }
 

@@ -434,12 +434,14 @@ pub enum Seen {
     AlwaysTrue,
 }
 
-/// What an inline cache learned. `None`: never ran, still warming up, or nothing to learn.
+/// What an inline cache learned. `None`: still warming up, or nothing to learn.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Feedback {
     /// Nothing known.
     #[default]
     None,
+    /// The interpreter has never executed the instruction.
+    Unexecuted,
     /// The instruction tried to specialise and failed: it saw types it has no form for.
     Generic,
     /// Operands (both of a binary operator, the container of a subscript, the iterable of a loop) had this type.

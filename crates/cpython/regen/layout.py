@@ -169,6 +169,7 @@ MODULES = [
     ("adaptive", "Counters of specialisable instructions (`pycore_backoff.h`, `pycore_code.h`).",
      value("BACKOFF_BITS", "BACKOFF_BITS", "u32", "Low bits of a counter: how often specialising failed.")
      + value("WARMUP_BACKOFF", "ADAPTIVE_WARMUP_BACKOFF", "u16", "Their value before the first attempt.")
+     + value("WARMUP_VALUE", "ADAPTIVE_WARMUP_VALUE", "u16", "The counter itself before the first execution.")
      + value("COOLDOWN_BACKOFF", "ADAPTIVE_COOLDOWN_BACKOFF", "u16", "Their value after a success.")),
     ("interpreter_state", "`PyInterpreterState` (`pycore_interp_structs.h`).",
      offsets("PyInterpreterState", "id", "next", ("threads_head", "threads.head"), "eval_frame", "builtins", "sysdict",

@@ -162,6 +162,11 @@ impl Reader<'_, '_> {
         );
         let unreachable = (1 << layout::adaptive::BACKOFF_BITS) - 1;
         let backoff = self.word(offset, 1) & unreachable;
+        let untouched =
+            layout::adaptive::WARMUP_VALUE << layout::adaptive::BACKOFF_BITS | layout::adaptive::WARMUP_BACKOFF;
+        if is_family && self.word(offset, 1) == untouched {
+            return Feedback::Unexecuted;
+        }
         if is_family && backoff > layout::adaptive::WARMUP_BACKOFF && backoff != unreachable {
             Feedback::Generic
         } else {

@@ -369,6 +369,9 @@ options! {
     background: bool = "1", "COLUBER_BACKGROUND", User;
     /// Leave compiled code at random guards, the same ones for the same seed. For tests.
     exits: ForcedExits = "off", "COLUBER_EXITS", Developer;
+    /// Whether instructions that the interpreter has never executed are left out; reaching one leaves compiled code.
+    /// With `COLUBER_HOT=eager` nothing is left out.
+    prune: bool = "1", "COLUBER_PRUNE", Developer;
     /// Bad luck of the compiler: every compilation panics, or its Nth allocation fails. For tests.
     fault: Fault = "none", "COLUBER_FAULT", Developer;
     /// Check the IR after every pass, and what the code generator gets. A unit that fails is not compiled and the

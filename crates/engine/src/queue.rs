@@ -347,6 +347,7 @@ mod tests {
                 dump: Default::default(),
                 forced_exits: crate::options::ForcedExits::Off,
                 fault: Fault::None,
+                prune: true,
                 verify: false,
                 pass_limit: None,
                 units: None,

@@ -75,6 +75,8 @@ pub struct Services {
     pub verify: bool,
     /// How many optional passes to run at most.
     pub pass_limit: Option<usize>,
+    /// Whether what the interpreter has never executed may be left out.
+    pub prune: bool,
     /// Numbers of the first and the last unit to compile.
     pub units: Option<(u64, u64)>,
 }

@@ -20,6 +20,11 @@ impl Translator<'_> {
         if !self.is_inside_instruction {
             self.check_observed();
         }
+        if self.is_pruned(code_index, instruction) {
+            let state = self.before();
+            self.emit(Op::Exit { reason: ExitReason::NeverExecuted, state });
+            return Ok(());
+        }
         if self.state.frames.len() == 1 && !self.may_raise_here(instruction.offset) && may_raise(&instruction.op) {
             let state = self.before();
             self.emit(Op::Exit { reason: ExitReason::Handler, state });

@@ -49,13 +49,15 @@ pub struct Settings {
     pub inline: bool,
     /// Peel the first iteration of loops.
     pub peel: bool,
+    /// Leave out what the interpreter has never executed: reaching it is an exit.
+    pub prune: bool,
     /// Most bytecode instructions translated for one unit, copies by peeling and inlining counted.
     pub max_instructions: usize,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { speculate: true, inline: true, peel: true, max_instructions: 6_000 }
+        Settings { speculate: true, inline: true, peel: true, prune: false, max_instructions: 6_000 }
     }
 }
 

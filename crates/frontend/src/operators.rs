@@ -132,7 +132,10 @@ impl Translator<'_> {
 
     /// Notes the classes of two operands at run time, where knowing them could make a better version.
     pub(crate) fn profile_operands(&mut self, left: Value, right: Value, instruction: &Instruction) {
-        let is_unseen = matches!(instruction.feedback, Feedback::Generic | Feedback::GetItem | Feedback::None);
+        let is_unseen = matches!(
+            instruction.feedback,
+            Feedback::Generic | Feedback::GetItem | Feedback::None | Feedback::Unexecuted
+        );
         if !self.settings.speculate
             || !is_unseen
             || self.operand_classes(instruction).is_some()

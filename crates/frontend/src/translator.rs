@@ -3,7 +3,9 @@
 use crate::graph::Graph;
 use crate::state::{Activation, Slot, State};
 use crate::{Bailout, BailoutReason, Settings};
-use coluber_bytecode::{Code, Entry, Instruction, Kind, LiveType, ObjectId, Offset, Op as Bytecode, Snapshot};
+use coluber_bytecode::{
+    Code, Entry, Feedback, Instruction, Kind, LiveType, ObjectId, Offset, Op as Bytecode, Snapshot,
+};
 use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{Block, BlockCall, FrameState, FrameStateId, Function, Helper, Op, Resume, Type, Value};
 use std::collections::{HashMap, HashSet};
@@ -11,6 +13,9 @@ use std::rc::Rc;
 
 /// So many exits at an instruction, and the next version does not speculate there as the last one did.
 pub(crate) const GIVE_UP_AFTER: u64 = 20;
+
+/// Name of the exits where an instruction was left out because it had never been executed.
+pub(crate) const NEVER_EXECUTED: &str = "NeverExecuted";
 
 /// Place of a loop-header slot, stable over attempts: inline path, node, activation, slot.
 type Place = (Vec<u32>, usize, usize, usize);
@@ -1264,7 +1269,16 @@ impl<'a> Translator<'a> {
                 && exit.offset == instruction.start
                 && exit.count >= GIVE_UP_AFTER
                 && exit.reason != crate::operators::OPERANDS
+                && exit.reason != NEVER_EXECUTED
         })
+    }
+
+    /// Whether an instruction is left out because the interpreter has never come to it, nor has an earlier version.
+    pub fn is_pruned(&self, code: usize, instruction: &Instruction) -> bool {
+        self.settings.prune
+            && instruction.feedback == Feedback::Unexecuted
+            && !self.is_inside_instruction
+            && !self.snapshot.has_exited(code, instruction.start, NEVER_EXECUTED, 1)
     }
 
     /// Whether an instruction may be compiled where it is: a loop unit must not raise where no handler applies while

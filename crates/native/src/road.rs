@@ -160,6 +160,7 @@ pub fn services(py: Attached, options: &Options) -> Services {
         dump: coluber_engine::dump::DumpSettings::new(options),
         forced_exits: options.exits,
         fault: options.fault,
+        prune: options.prune && options.hot != coluber_engine::options::Hot::Calls(1),
     }
 }
 

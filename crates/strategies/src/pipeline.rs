@@ -21,6 +21,9 @@ pub enum Speculation {
     On,
 }
 
+/// Later versions compile what was never executed too: discovering path after path would use up the versions.
+const LAST_PRUNED_VERSION: u32 = 2;
+
 /// Compiles a unit.
 pub fn run(
     input: &CompileInput,
@@ -31,7 +34,7 @@ pub fn run(
     let snapshot = &input.snapshot;
     let mut dump = services.dump.open(&snapshot.name, input.version);
     dump.write(Stage::Bytecode, "snapshot", || bytecode_text(snapshot));
-    let mut function = translate(snapshot, speculation)?;
+    let mut function = translate(input, services, speculation)?;
     memory::check()?;
     optimize(&mut function, passes, services, &mut dump)?;
     memory::check()?;
@@ -43,15 +46,16 @@ pub fn run(
 }
 
 /// Snapshot to IR.
-fn translate(snapshot: &Snapshot, speculation: Speculation) -> Result<Function, Bailout> {
+fn translate(input: &CompileInput, services: &Services, speculation: Speculation) -> Result<Function, Bailout> {
     let believes = speculation == Speculation::On;
     let settings = coluber_frontend::Settings {
         speculate: believes,
         inline: believes,
         peel: believes,
+        prune: believes && services.prune && input.version <= LAST_PRUNED_VERSION,
         ..coluber_frontend::Settings::default()
     };
-    coluber_frontend::translate(snapshot, &settings)
+    coluber_frontend::translate(&input.snapshot, &settings)
         .map_err(|bailout| Bailout::at(BailoutReason::Frontend(bailout.reason.to_string()), bailout.offset))
 }
 

@@ -600,6 +600,8 @@ pub mod adaptive {
     pub const BACKOFF_BITS: u32 = 3;
     /// Their value before the first attempt.
     pub const WARMUP_BACKOFF: u16 = 1;
+    /// The counter itself before the first execution.
+    pub const WARMUP_VALUE: u16 = 1;
     /// Their value after a success.
     pub const COOLDOWN_BACKOFF: u16 = 0;
 }
