@@ -44,7 +44,7 @@ def run(version: int, *options: str) -> list[str]:
 
 
 def test_unexecuted_paths_leave_and_are_compiled_then() -> None:
-    assert run(2) == ["(1, False)", "(2, False)"]
+    assert run(2) == ["(1, False)", "(2, True)"]
 
 
 def test_everything_is_compiled_at_once_when_asked_for() -> None:
