@@ -387,7 +387,7 @@ impl Translator<'_> {
                 self.finish_call(count, result)?;
                 Ok(true)
             }
-            _ => Ok(false),
+            _ => self.call_intrinsic(name, count, has_self),
         }
     }
 }

@@ -203,8 +203,8 @@ impl Translator<'_> {
             }
             Bytecode::BinaryOp { kind, inplace } => self.binary(kind, inplace, instruction)?,
             Bytecode::BinarySubscript => self.subscript(instruction)?,
-            Bytecode::BinarySlice => self.slice()?,
-            Bytecode::StoreSlice => self.store_slice()?,
+            Bytecode::BinarySlice => self.slice(instruction)?,
+            Bytecode::StoreSlice => self.store_slice(instruction)?,
             Bytecode::StoreSubscript => self.store_subscript(instruction)?,
             Bytecode::DeleteSubscript => self.plain(Helper::DeleteSubscript, 2, &[])?,
             Bytecode::UnaryNegative => self.unary(Helper::Negative, instruction)?,

@@ -23,6 +23,7 @@ mod calls;
 mod closures;
 pub mod graph;
 mod instructions;
+mod intrinsics;
 mod iteration;
 mod known_class;
 mod locals;
@@ -31,6 +32,7 @@ mod operators;
 mod packed;
 mod polymorphic;
 mod sequences;
+mod slices;
 pub mod state;
 mod translator;
 

@@ -23,6 +23,10 @@ impl Translator<'_> {
     pub(crate) fn translate_range(&mut self, code_index: usize, first: usize, end: usize) -> Result<(), Bailout> {
         let mut index = first;
         while index < end && self.block.is_some() {
+            if index + 1 < end && self.slice_of_list(code_index, index)? {
+                index += 2;
+                continue;
+            }
             match self.fork_at(code_index, index, end) {
                 // Only one class is possible: an access like any other.
                 Some((classes, _)) if self.is_known(&classes) => {

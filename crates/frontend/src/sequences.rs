@@ -243,24 +243,6 @@ impl Translator<'_> {
         Ok(())
     }
 
-    pub(crate) fn slice(&mut self) -> Result<(), Bailout> {
-        let (container, start, stop) = (self.peek(3)?, self.peek(2)?, self.peek(1)?);
-        let result = self.invoke(Helper::Slice, &[container, start, stop]).expect("a slice is a result");
-        let popped = [self.pop()?, self.pop()?, self.pop()?];
-        self.push(result);
-        self.release_all(&popped);
-        Ok(())
-    }
-
-    /// Stack: value, container, start, stop.
-    pub(crate) fn store_slice(&mut self) -> Result<(), Bailout> {
-        let (value, container, start, stop) = (self.peek(4)?, self.peek(3)?, self.peek(2)?, self.peek(1)?);
-        self.invoke(Helper::StoreSlice, &[container, start, stop, value]);
-        let popped = [self.pop()?, self.pop()?, self.pop()?, self.pop()?];
-        self.release_all(&popped);
-        Ok(())
-    }
-
     /// Pops `count` plain values and calls a helper on them (bottom first), pushing its result if it has one.
     pub(crate) fn plain(&mut self, helper: Helper, count: u32, extra: &[Value]) -> Result<(), Bailout> {
         let mut operands = Vec::new();

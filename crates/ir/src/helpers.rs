@@ -14,6 +14,12 @@
 use crate::Type;
 use crate::ops::{Effects, Memory, Takes};
 
+/// Functions of Python's `math` that `MathUnary` calls, by number.
+pub const MATH_FUNCTIONS: [&str; 23] = [
+    "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log1p", "log",
+    "log2", "log10", "sqrt", "cbrt", "asinh", "acosh", "atanh", "erf", "erfc",
+];
+
 /// Calls the macro `$then` with the table of helpers.
 #[macro_export]
 macro_rules! for_each_helper {
@@ -97,6 +103,18 @@ macro_rules! for_each_helper {
             BuildString(V) -> O, raises;
             /// A slice of two or three objects.
             BuildSlice(V) -> O, raises;
+            /// `list[start:stop:step]` of an exact list, bounds as `slice.indices` takes them.
+            ListSlice(O, I, I, I) -> O, raises;
+            /// `list[start:stop] = other` of exact lists; the other one is stolen.
+            ListSetSlice(O, I, I, S) -> U, python;
+            /// `text[start:stop]` of an exact str.
+            StrSlice(O, I, I) -> O, raises;
+            /// `list.insert` of an exact list.
+            ListInsert(O, I, O) -> U, raises;
+            /// `list.pop` of an exact list; raises IndexError.
+            ListPop(O, I) -> O, raises;
+            /// `dict.get` of an exact dict: dict, key, default.
+            DictGetOr(O, O, O) -> O, python;
             /// Appends to an exact list.
             ListAppend(O, S) -> U, raises;
             /// `list.extend` of `[*iterable]`.
@@ -267,10 +285,10 @@ impl Helper {
         match self.result() {
             HelperType::O => Some(match self {
                 Helper::BuildTuple | Helper::MakePair => Type::Exact(crate::Kind::Tuple),
-                Helper::BuildList => Type::Exact(crate::Kind::List),
+                Helper::BuildList | Helper::ListSlice => Type::Exact(crate::Kind::List),
                 Helper::BuildSet => Type::Exact(crate::Kind::Set),
                 Helper::BuildMap => Type::Exact(crate::Kind::Dict),
-                Helper::BuildString | Helper::StrGet => Type::Exact(crate::Kind::Str),
+                Helper::BuildString | Helper::StrGet | Helper::StrSlice => Type::Exact(crate::Kind::Str),
                 Helper::BuildSlice => Type::Exact(crate::Kind::Slice),
                 Helper::MakeCell => Type::Exact(crate::Kind::Cell),
                 Helper::MakeFunction => Type::Exact(crate::Kind::Function),

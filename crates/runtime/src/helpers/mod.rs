@@ -9,12 +9,14 @@ mod memory;
 mod names;
 mod numbers;
 mod operators;
+mod slices;
 
 pub use containers::*;
 pub use memory::*;
 pub use names::*;
 pub use numbers::*;
 pub use operators::*;
+pub use slices::*;
 
 use crate::ffi_extra;
 use coluber_cpython::raw::{Frame, StackRef};
@@ -68,6 +70,7 @@ mod rows {
     pub use super::helper_delete_name as DeleteName;
     pub use super::helper_delete_subscript as DeleteSubscript;
     pub use super::helper_dict_get as DictGet;
+    pub use super::helper_dict_get_or as DictGetOr;
     pub use super::helper_dict_merge as DictMerge;
     pub use super::helper_dict_set as DictSet;
     pub use super::helper_dict_update as DictUpdate;
@@ -84,6 +87,10 @@ mod rows {
     pub use super::helper_iter_next as IterNext;
     pub use super::helper_list_append as ListAppend;
     pub use super::helper_list_extend as ListExtend;
+    pub use super::helper_list_insert as ListInsert;
+    pub use super::helper_list_pop as ListPop;
+    pub use super::helper_list_set_slice as ListSetSlice;
+    pub use super::helper_list_slice as ListSlice;
     pub use super::helper_load_attr as LoadAttr;
     pub use super::helper_load_build_class as LoadBuildClass;
     pub use super::helper_load_closure_cell as LoadClosureCell;
@@ -122,6 +129,7 @@ mod rows {
     pub use super::helper_store_subscript as StoreSubscript;
     pub use super::helper_str_equal as StrEqual;
     pub use super::helper_str_get as StrGet;
+    pub use super::helper_str_slice as StrSlice;
     pub use super::helper_subscript as Subscript;
     pub use super::helper_unpack_ex as UnpackEx;
     pub use super::helper_unpack_sequence as UnpackSequence;

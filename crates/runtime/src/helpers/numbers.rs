@@ -119,6 +119,7 @@ unsafe extern "C" {
 
 /// The functions of `MathUnary` by number, as named in Python's `math`. Where Python raises (domain, overflow) the result
 /// is a NaN or an infinity although the argument was finite: compiled code must guard for that.
+/// In the order of [`coluber_ir::helpers::MATH_FUNCTIONS`].
 pub const MATH_FUNCTIONS: [(&str, unsafe extern "C" fn(f64) -> f64); 23] = [
     ("sin", sin),
     ("cos", cos),
