@@ -651,6 +651,53 @@ impl<'a> Lowerer<'a> {
                 self.set_packed_item(*sequence, *index, *value, *format);
                 return Ok(None);
             }
+            Op::GuardDictKey { dict, shape, offset, name, state } => {
+                let keys = self.dict_keys(*dict);
+                let found = self.load(types::I32, keys, layout.keys_shape);
+                // Behind the three bytes is a gap.
+                let found = self.builder.ins().band_imm_s(found, 0x00ff_ffff);
+                let same = self.builder.ins().icmp_imm_u(IntCC::Equal, found, i64::from(*shape));
+                self.exit_unless(same, *state, "GuardDictKey");
+                let key = self.load(types::I64, keys, *offset as i32 - 8);
+                let name = self.iconst(self.addresses.object(*name));
+                let same = self.builder.ins().icmp(IntCC::Equal, key, name);
+                self.exit_unless(same, *state, "GuardDictKey");
+                return Ok(None);
+            }
+            Op::LoadDictEntry { dict, offset, state } => {
+                let keys = self.dict_keys(*dict);
+                let value = self.load(types::I64, keys, *offset as i32);
+                self.exit_unless(value, *state, "LoadDictEntry");
+                value
+            }
+            Op::GuardDictEntry { dict, offset, state } => {
+                let keys = self.dict_keys(*dict);
+                let value = self.load(types::I64, keys, *offset as i32);
+                self.exit_unless(value, *state, "GuardDictEntry");
+                let object = self.iconst(self.addresses.object(*dict));
+                let watchers = self.load(types::I64, object, layout.dict_watchers);
+                let cell = self.iconst(self.target.foreign_dict_watchers);
+                let foreign = self.load(types::I64, cell, 0);
+                let others = self.builder.ins().band(watchers, foreign);
+                let none = self.is_zero(others);
+                self.exit_unless(none, *state, "GuardDictEntry");
+                return Ok(None);
+            }
+            Op::StoreDictEntry { dict, offset, value } => {
+                let keys = self.dict_keys(*dict);
+                let old = self.load(types::I64, keys, *offset as i32);
+                let value = self.value(*value);
+                self.store(value, keys, *offset as i32);
+                old
+            }
+            Op::GuardModuleNamespace { state } => {
+                let frame = self.frame;
+                let locals = self.load(types::I64, frame, layout.frame_locals_dict);
+                let globals = self.load(types::I64, frame, layout.frame_globals);
+                let same = self.builder.ins().icmp(IntCC::Equal, locals, globals);
+                self.exit_unless(same, *state, "GuardModuleNamespace");
+                return Ok(None);
+            }
             Op::TupleLength { tuple } => {
                 let tuple = self.value(*tuple);
                 self.load(types::I64, tuple, layout.tuple_size)
@@ -836,6 +883,12 @@ impl<'a> Lowerer<'a> {
             _ => self.iconst(self.target.type_address(kind)),
         };
         self.builder.ins().icmp(IntCC::Equal, ty, expected)
+    }
+
+    /// The keys of a dict of the object table.
+    fn dict_keys(&mut self, dict: ObjectId) -> clif::Value {
+        let object = self.iconst(self.addresses.object(dict));
+        self.load(types::I64, object, self.layout().dict_keys)
     }
 
     fn list_item(&mut self, list: Value, index: Value) -> clif::Value {

@@ -35,6 +35,8 @@ pub struct Target {
     pub vectorcall: u64,
     /// Address of each builtin type by [`Kind`] number.
     pub types: Vec<u64>,
+    /// Where the mask of the dict watchers that are not ours stands.
+    pub foreign_dict_watchers: u64,
     /// Where the address of `array.array` stands once it is known.
     pub array_type_cell: u64,
     /// Addresses of the `True`, `False` and `None` objects.
@@ -76,9 +78,13 @@ pub struct Layout {
     pub array_items: i32,
     pub array_description: i32,
     pub cell_ref: i32,
+    pub dict_keys: i32,
+    pub dict_watchers: i32,
     pub type_version_tag: i32,
     pub type_cached_keys: i32,
     pub keys_version: i32,
+    /// Logarithms of the sizes and the kind: three bytes.
+    pub keys_shape: i32,
     /// `valid` byte within inline values.
     pub values_valid: i32,
     /// Managed dict pointer, from the object (negative).

@@ -126,6 +126,19 @@ pub struct GlobalFact {
     pub value: ObjectId,
 }
 
+/// Where a global that changes stands in its dict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalEntry {
+    /// The dict.
+    pub globals: ObjectId,
+    /// The name.
+    pub name: ObjectId,
+    /// Shape of the dict's keys (sizes and kind) for which the offset holds.
+    pub shape: u32,
+    /// Bytes from the start of the keys to the value.
+    pub offset: u32,
+}
+
 /// What `super().name` finds for instances of `class` behind `start` in its method resolution order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SuperAttribute {
@@ -169,6 +182,10 @@ pub struct Snapshot {
     pub live: Vec<LiveType>,
     /// Names that are constant.
     pub global_facts: Vec<GlobalFact>,
+    /// Where names stand that are not constant.
+    pub global_entries: Vec<GlobalEntry>,
+    /// Whether the namespace of `codes[0]` is its module's dict: names are globals.
+    pub is_module: bool,
     /// Classes by type version tag, for the versions that occur in the feedback.
     pub classes: Vec<(u32, ObjectId)>,
     /// Attributes reached through `super()`.
@@ -269,6 +286,8 @@ mod tests {
             globals: ObjectId(0),
             live: Vec::new(),
             global_facts: Vec::new(),
+            global_entries: Vec::new(),
+            is_module: false,
             classes: Vec::new(),
             super_attributes: Vec::new(),
             exits,

@@ -8,7 +8,7 @@ use crate::{ffi, text};
 use pyo3_ffi::{Py_ssize_t, PyMethodDef, PyMethodDefPointer, PyObject, vectorcallfunc};
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// `sys.monitoring.OPTIMIZER_ID`.
@@ -402,6 +402,14 @@ unsafe extern "C" fn on_code(event: c_int, code: *mut PyObject) -> c_int {
     0
 }
 
+/// Bits of the dict watchers (low byte of `_ma_watcher_tag`) that are not ours.
+static FOREIGN_DICT_WATCHERS: AtomicU64 = AtomicU64::new(0xff);
+
+/// Address of the word with [`FOREIGN_DICT_WATCHERS`].
+pub fn foreign_dict_watchers() -> u64 {
+    FOREIGN_DICT_WATCHERS.as_ptr() as u64
+}
+
 /// Our watcher ids. Give them back with [`Watchers::release`].
 #[derive(Debug)]
 pub struct Watchers {
@@ -435,6 +443,7 @@ impl Watchers {
             watchers.release(py);
             return Err(format!("all {sort} watcher ids are in use"));
         }
+        FOREIGN_DICT_WATCHERS.store(0xff & !(1 << watchers.dict), Ordering::Relaxed);
         Ok(watchers)
     }
 

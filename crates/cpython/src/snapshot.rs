@@ -15,8 +15,8 @@ use crate::pool::{ObjectPool, kind_of_type, plain_init};
 use crate::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, TypeRef, is_exactly, type_of};
 use crate::{current::opcodes as op, ffi, text};
 use coluber_bytecode::{
-    AttributeFeedback, BinaryKind, CallFeedback, Code, Comparison, Entry, ExitFact, Feedback, GlobalFact, LiveType,
-    ObjectId, ObjectValue, Op, Snapshot, SpecialMethod, SuperAttribute,
+    AttributeFeedback, BinaryKind, CallFeedback, Code, Comparison, Entry, ExitFact, Feedback, GlobalEntry, GlobalFact,
+    LiveType, ObjectId, ObjectValue, Op, Snapshot, SpecialMethod, SuperAttribute,
 };
 use pyo3_ffi::PyObject;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -81,6 +81,13 @@ pub enum Dependency {
         /// `tp_version_tag`.
         version: u32,
     },
+    /// The unit sets this name itself, unnoticed by watchers: nobody may assume its value.
+    Store {
+        /// The dict.
+        dict: ObjectId,
+        /// The name.
+        name: ObjectId,
+    },
     /// Code and defaults of a function.
     Function {
         /// The function.
@@ -118,6 +125,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         classes: Vec::new(),
         super_attributes: Vec::new(),
         global_facts: Vec::new(),
+        global_entries: Vec::new(),
         spent: 0,
     };
     // SAFETY: promised by the caller.
@@ -142,6 +150,8 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         taker.gather_super_attributes();
         taker.gather_callees();
         taker.drop_stored_names();
+        taker.gather_global_entries();
+        let is_module = request.frame.is_some_and(|frame| frame.locals() == frame.globals());
         taker.link_functions();
         let code = &taker.codes[0];
         let name = format!(
@@ -165,6 +175,8 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
             globals,
             live,
             global_facts: taker.global_facts,
+            global_entries: taker.global_entries,
+            is_module,
             classes: taker.classes,
             super_attributes: taker.super_attributes,
             exits,
@@ -198,6 +210,7 @@ struct Taker<'a, 'py> {
     classes: Vec<(u32, ObjectId)>,
     super_attributes: Vec<SuperAttribute>,
     global_facts: Vec<GlobalFact>,
+    global_entries: Vec<GlobalEntry>,
     spent: usize,
 }
 
@@ -506,6 +519,36 @@ impl Taker<'_, '_> {
         });
     }
 
+    /// Finds the places of the names that are not constant, and notes which of them the unit sets.
+    unsafe fn gather_global_entries(&mut self) {
+        let mut found = Vec::new();
+        for scope in &self.scopes {
+            let Some(globals) = self.pool.find(scope.globals) else { continue };
+            for instruction in &self.codes[scope.code].instructions {
+                let (name, stores) = match instruction.op {
+                    Op::LoadGlobal { name, .. } | Op::LoadName { name } => (name, false),
+                    Op::StoreGlobal { name } | Op::StoreName { name } => (name, true),
+                    _ => continue,
+                };
+                if self.global_facts.iter().any(|fact| fact.globals == globals && fact.name == name) {
+                    continue;
+                }
+                // SAFETY: a valid dict and name; the lookup among str keys runs no Python code.
+                if let Some((shape, offset)) = unsafe { find_entry(scope.globals, self.pool.pointer(name)) } {
+                    found.push((GlobalEntry { globals, name, shape, offset }, stores));
+                }
+            }
+        }
+        for (entry, stores) in found {
+            if stores {
+                self.depend(Dependency::Store { dict: entry.globals, name: entry.name });
+            }
+            if !self.global_entries.contains(&entry) {
+                self.global_entries.push(entry);
+            }
+        }
+    }
+
     /// Tells every function whose code was decoded where it is.
     fn link_functions(&mut self) {
         let indices: HashMap<ObjectId, usize> =
@@ -544,6 +587,36 @@ unsafe fn find_constant(dict: *mut PyObject, name: *mut PyObject) -> Option<Opti
         let hash = pyo3_ffi::PyObject_Hash(name);
         let value = ffi::_PyDict_GetItem_KnownHash(dict, name, hash);
         Some((!value.is_null()).then_some(value))
+    }
+}
+
+/// Shape of the keys of an exact dict whose keys are all str, and the offset in them of the value of a name that is set.
+unsafe fn find_entry(dict: *mut PyObject, name: *mut PyObject) -> Option<(u32, u32)> {
+    use layout::dict_keys::*;
+    // SAFETY: the caller passes valid objects; the entries lie behind the index table.
+    unsafe {
+        if dict.is_null() || !is_exactly(dict, &raw mut pyo3_ffi::PyDict_Type) {
+            return None;
+        }
+        let keys = dict.cast::<u8>().add(layout::dict::MA_KEYS).cast::<*mut u8>().read();
+        let has_own_values = !dict.cast::<u8>().add(layout::dict::MA_VALUES).cast::<*mut u8>().read().is_null();
+        const { assert!(DK_LOG2_INDEX_BYTES == DK_LOG2_SIZE + 1 && DK_KIND == DK_LOG2_SIZE + 2) };
+        let shape = [DK_LOG2_SIZE, DK_LOG2_INDEX_BYTES, DK_KIND].map(|offset| u32::from(keys.add(offset).read()));
+        let shape = shape[0] | shape[1] << 8 | shape[2] << 16;
+        if keys.add(DK_KIND).read() == KIND_GENERAL || has_own_values {
+            return None;
+        }
+        let first = DK_INDICES + (1usize << keys.add(DK_LOG2_INDEX_BYTES).read());
+        let count = keys.add(DK_NENTRIES).cast::<isize>().read() as usize;
+        for index in 0..count {
+            let entry = first + index * UNICODE_ENTRY_SIZE;
+            let word = |offset: usize| keys.add(entry + offset).cast::<*mut PyObject>().read();
+            // Names in code are interned, and so are those that code has set.
+            if word(UNICODE_ENTRY_KEY) == name && !word(UNICODE_ENTRY_VALUE).is_null() {
+                return Some((shape, (entry + UNICODE_ENTRY_VALUE) as u32));
+            }
+        }
+        None
     }
 }
 

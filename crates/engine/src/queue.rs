@@ -333,6 +333,8 @@ mod tests {
             globals: ObjectId(0),
             live: vec![],
             global_facts: vec![],
+            global_entries: vec![],
+            is_module: false,
             super_attributes: vec![],
             classes: vec![],
             exits: vec![],

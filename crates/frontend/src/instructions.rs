@@ -96,17 +96,17 @@ impl Translator<'_> {
                 };
                 stack.swap(top, other);
             }
-            Bytecode::LoadName { name } => self.by_name(Helper::LoadName, name, 0)?,
-            Bytecode::StoreName { name } => self.by_name(Helper::StoreName, name, 1)?,
-            Bytecode::DeleteName { name } => self.by_name(Helper::DeleteName, name, 0)?,
+            Bytecode::LoadName { name } => self.load_name(name, instruction)?,
+            Bytecode::StoreName { name } => self.store_by_name(Helper::StoreName, name, instruction)?,
+            Bytecode::DeleteName { name } => self.by_name(Helper::DeleteName, name)?,
             Bytecode::LoadGlobal { name, push_null } => {
-                self.load_global(name)?;
+                self.load_global(name, instruction)?;
                 if push_null {
                     self.push_slot(Slot::Null);
                 }
             }
-            Bytecode::StoreGlobal { name } => self.by_name(Helper::StoreGlobal, name, 1)?,
-            Bytecode::DeleteGlobal { name } => self.by_name(Helper::DeleteGlobal, name, 0)?,
+            Bytecode::StoreGlobal { name } => self.store_by_name(Helper::StoreGlobal, name, instruction)?,
+            Bytecode::DeleteGlobal { name } => self.by_name(Helper::DeleteGlobal, name)?,
             Bytecode::MakeCell { local } => {
                 let slot = self.state.top().locals[local as usize];
                 let content = self.nullable(slot)?;
@@ -467,41 +467,6 @@ impl Translator<'_> {
             }
             slot => self.push_slot(slot),
         }
-        Ok(())
-    }
-
-    fn by_name(&mut self, helper: Helper, name: coluber_bytecode::ObjectId, operands: u32) -> Result<(), Bailout> {
-        let name = self.constant(name);
-        if operands == 1 {
-            let value = self.peek(1)?;
-            self.invoke(helper, &[name, value]);
-            let value = self.pop()?;
-            self.release(value);
-        } else if let Some(result) = self.invoke(helper, &[name]) {
-            self.push(result);
-        }
-        Ok(())
-    }
-
-    fn load_global(&mut self, name: coluber_bytecode::ObjectId) -> Result<(), Bailout> {
-        if self.settings.speculate {
-            let globals = match self.state.top().function {
-                Some(function) => match &self.snapshot.objects.get(function).value {
-                    coluber_bytecode::ObjectValue::Function(facts) => facts.globals,
-                    _ => return Err(self.malformed("inlined object is no function")),
-                },
-                None => self.snapshot.globals,
-            };
-            if let Some(value) = self.snapshot.global(globals, name) {
-                self.rely_on_invariants();
-                let value = self.constant(value);
-                self.push(value);
-                return Ok(());
-            }
-        }
-        let name = self.constant(name);
-        let value = self.invoke(Helper::LoadGlobal, &[name]).expect("a global is a result");
-        self.push(value);
         Ok(())
     }
 

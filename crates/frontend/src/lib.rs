@@ -27,6 +27,7 @@ mod intrinsics;
 mod iteration;
 mod known_class;
 mod locals;
+mod names;
 mod numbers;
 mod operators;
 mod packed;

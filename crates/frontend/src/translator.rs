@@ -227,6 +227,7 @@ impl<'a> Translator<'a> {
                 self.state.frames.push(activation);
                 self.state.unchecked = true;
                 self.begin(self.resume_at(code, start), self.resume_at(code, start));
+                self.guard_namespace();
                 for slot in 0..slots + depth as usize {
                     self.refine_live(slot)?;
                 }

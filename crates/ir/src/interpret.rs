@@ -659,6 +659,31 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 None
             }
 
+            // ---- names in dicts
+            Op::GuardDictKey { dict, shape, offset, name, .. } => {
+                if !self.host.has_dict_key(*dict, *shape, *offset, *name) {
+                    return Err(Stop::Exit);
+                }
+                None
+            }
+            Op::LoadDictEntry { dict, offset, .. } => {
+                Some(Datum::Object(self.host.dict_entry(*dict, *offset).ok_or(Stop::Exit)?))
+            }
+            Op::GuardDictEntry { dict, offset, .. } => {
+                self.host.dict_entry(*dict, *offset).ok_or(Stop::Exit)?;
+                None
+            }
+            Op::StoreDictEntry { dict, offset, value } => {
+                let value = self.given(*value)?;
+                Some(or_null(self.host.set_dict_entry(*dict, *offset, value)))
+            }
+            Op::GuardModuleNamespace { .. } => {
+                if !self.host.is_module_namespace() {
+                    return Err(Stop::Exit);
+                }
+                None
+            }
+
             // ---- attributes, cells, iterators
             Op::LoadField { object, offset, .. } => {
                 let object = self.object(*object)?;

@@ -507,6 +507,24 @@ pub enum Op {
     #[op(result = Nullable, refs = owned, steals(value), reads(Fields), writes(Fields))]
     StoreSlot { object: Value, offset: u32, value: Value },
 
+    // ---- names in dicts
+    /// Exits unless the keys of the dict `dict` have that shape and the entry whose value is `offset` bytes into them is that
+    /// of `name`.
+    #[op(reads(Other), exits)]
+    GuardDictKey { dict: ObjectId, shape: u32, offset: u32, name: ObjectId, state: FrameStateId },
+    /// The value of the entry `offset` bytes into the keys of a dict; exits if the name was deleted.
+    #[op(result = Object, refs = borrowed, reads(Other), exits)]
+    LoadDictEntry { dict: ObjectId, offset: u32, state: FrameStateId },
+    /// Exits if the entry's name was deleted, or if somebody else watches the dict and has to hear of a store.
+    #[op(reads(Other), exits)]
+    GuardDictEntry { dict: ObjectId, offset: u32, state: FrameStateId },
+    /// Sets the value of an entry and returns what was there.
+    #[op(result = Object, refs = owned, steals(value), reads(Other), writes(Other))]
+    StoreDictEntry { dict: ObjectId, offset: u32, value: Value },
+    /// Exits unless the frame's namespace is its module's dict.
+    #[op(reads(Other), exits)]
+    GuardModuleNamespace { state: FrameStateId },
+
     // ---- cells
     /// Contents of a cell; exits if it is empty.
     #[op(result = Object, refs = borrowed, reads(Cells), exits)]

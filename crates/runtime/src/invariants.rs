@@ -81,6 +81,12 @@ pub unsafe fn is_volatile(py: Attached, dict: *mut PyObject, name: *mut PyObject
 pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) -> Result<(), String> {
     let object = |id: coluber_bytecode::ObjectId| unit.objects[id.0 as usize];
     let key: *const UnitRecord = unit;
+    for dependency in dependencies {
+        if let Dependency::Store { dict, name } = *dependency {
+            // SAFETY: promised by the caller.
+            unsafe { set_volatile(py, object(dict), object(name)) };
+        }
+    }
     with(py, |registry| {
         let watchers = registry.watchers.as_ref().ok_or("no watcher ids")?;
         for dependency in dependencies {
@@ -106,6 +112,7 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
                     }
                     registry.classes.entry(class.0 as usize).or_default().push(key);
                 }
+                Dependency::Store { .. } => {}
                 Dependency::Function { function } => {
                     registry.functions.entry(object(function) as usize).or_default().push(key);
                 }
@@ -117,6 +124,17 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
         }
         Ok(())
     })
+}
+
+/// From now on nobody assumes the value of a name, which compiled code sets without a word to watchers.
+unsafe fn set_volatile(py: Attached, dict: *mut PyObject, name: *mut PyObject) {
+    // SAFETY: promised by the caller.
+    let Some(hash) = (unsafe { name_hash(name) }) else { return };
+    let broken = with(py, |registry| {
+        registry.changes.insert((dict as usize, hash), MAX_CHANGES);
+        registry.dicts.get_mut(&(dict as usize)).and_then(|names| names.remove(&hash))
+    });
+    break_units(py, broken.unwrap_or_default());
 }
 
 /// Removes a unit from the registry.

@@ -103,6 +103,16 @@ pub trait Host {
     /// Sets a number that fits.
     fn set_packed_item(&mut self, sequence: Self::Object, index: i64, item: PackedItem);
 
+    // ---- names in dicts
+    /// Whether the keys of a dict of the unit's table have that shape and the entry at an offset that name.
+    fn has_dict_key(&mut self, dict: ObjectId, shape: u32, offset: u32, name: ObjectId) -> bool;
+    /// The value at an offset in the keys of a dict, borrowed; `None` if the name was deleted.
+    fn dict_entry(&mut self, dict: ObjectId, offset: u32) -> Option<Self::Object>;
+    /// Sets it, with its reference; what was there, with its reference.
+    fn set_dict_entry(&mut self, dict: ObjectId, offset: u32, value: Self::Object) -> Option<Self::Object>;
+    /// Whether the frame's namespace is its module's dict.
+    fn is_module_namespace(&mut self) -> bool;
+
     // ---- attributes, cells, iterators
     /// The attribute at an offset, borrowed; `None` if it is unset.
     fn field(&mut self, object: Self::Object, offset: u32) -> Option<Self::Object>;

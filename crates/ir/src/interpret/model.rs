@@ -77,6 +77,8 @@ pub struct Model {
     /// Objects that live, with their reference counts; `None` behind immortal ones.
     objects: Vec<Option<(ModelValue, Option<u64>)>>,
     constants: Vec<Object>,
+    /// Values of names, by dict and offset.
+    pub entries: BTreeMap<(ObjectId, u32), Object>,
     none: Object,
     bools: [Object; 2],
     exhausted: Object,
@@ -97,6 +99,7 @@ impl Model {
         let mut model = Model {
             objects: Vec::new(),
             constants: Vec::new(),
+            entries: BTreeMap::new(),
             none: Object(0),
             bools: [Object(1), Object(2)],
             exhausted: Object(3),
@@ -518,6 +521,22 @@ impl Host for Model {
             ModelValue::List(items) => std::mem::replace(&mut items[index as usize], item),
             other => panic!("{other:?} is no list"),
         }
+    }
+
+    fn has_dict_key(&mut self, _: ObjectId, _: u32, _: u32, _: ObjectId) -> bool {
+        true
+    }
+
+    fn dict_entry(&mut self, dict: ObjectId, offset: u32) -> Option<Object> {
+        self.entries.get(&(dict, offset)).copied()
+    }
+
+    fn set_dict_entry(&mut self, dict: ObjectId, offset: u32, value: Object) -> Option<Object> {
+        self.entries.insert((dict, offset), value)
+    }
+
+    fn is_module_namespace(&mut self) -> bool {
+        true
     }
 
     fn packed(&mut self, sequence: Object) -> Option<Packed> {
