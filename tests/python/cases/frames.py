@@ -373,9 +373,9 @@ def case_keyboard_interrupt():
     spin(0.001)
     seen = []
     for _ in range(2):
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
         before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
             forever()
         except KeyboardInterrupt:
             seen.append("interrupted")
