@@ -7,11 +7,8 @@ use crate::lower::Lowerer;
 use crate::slots::{own_state, visible};
 use coluber_ir::exit_table::ExitKind;
 use coluber_ir::helpers::{HelperFlag, HelperType};
-use coluber_ir::{FrameStateId, Helper, Op, Resume, SlotValue, Type, Value};
+use coluber_ir::{FrameStateId, Helper, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
-
-/// Flag of `PyObject_Vectorcall`: the word in front of the arguments may be used by the callee.
-const ARGUMENTS_OFFSET: u64 = 1 << 63;
 
 impl Lowerer<'_> {
     /// Frame states from the innermost activation to the unit's own.
@@ -283,58 +280,5 @@ impl Lowerer<'_> {
             }
             _ => result,
         }
-    }
-
-    /// Calls a Python object by the vectorcall protocol.
-    pub fn python_call(
-        &mut self,
-        callable: Value,
-        self_or_null: Value,
-        arguments: &[Value],
-        names: Option<Value>,
-        state: FrameStateId,
-    ) -> clif::Value {
-        self.show_state(state);
-        let slot = self.arguments;
-        for (index, argument) in arguments.iter().enumerate() {
-            let value = self.value(*argument);
-            self.builder.ins().stack_store(types::I64, value, slot, 8 * (index as i32 + 2));
-        }
-        let keywords = match names.map(|names| self.function.ty(names)) {
-            Some(Type::Constant(object, _)) => match &self.function.objects.get(object).value {
-                coluber_ir::ObjectValue::Tuple(items) => items.len() as u64,
-                _ => unreachable!("keyword names are a tuple"),
-            },
-            _ => 0,
-        };
-        let positional = arguments.len() as u64 - keywords;
-        let without_self = self.builder.ins().stack_addr(types::I64, slot, 16);
-        let with_self = self.builder.ins().stack_addr(types::I64, slot, 8);
-        let (vector, count) = if matches!(self.function.def_op(self_or_null), Some(Op::NullConstant {})) {
-            (without_self, self.iconst(positional | ARGUMENTS_OFFSET))
-        } else {
-            let receiver = self.value(self_or_null);
-            self.builder.ins().stack_store(types::I64, receiver, slot, 8);
-            let more = self.iconst((positional + 1) | ARGUMENTS_OFFSET);
-            if self.function.ty(self_or_null).is_nullable() {
-                let less = self.iconst(positional | ARGUMENTS_OFFSET);
-                (
-                    self.builder.ins().select(receiver, with_self, without_self),
-                    self.builder.ins().select(receiver, more, less),
-                )
-            } else {
-                (with_self, more)
-            }
-        };
-        let callable = self.value(callable);
-        let names = match names {
-            Some(names) => self.value(names),
-            None => self.iconst(0),
-        };
-        let result = self.call_address(self.target.vectorcall, &[callable, vector, count, names], &[types::I64])[0];
-        let failed = self.is_zero(result);
-        self.raise_if(failed, state);
-        self.hide_state(state);
-        result
     }
 }

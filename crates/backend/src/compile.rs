@@ -85,6 +85,7 @@ pub fn compile(
         alignment: code.buffer.alignment.max(64),
         exits: PackedExits::new(&lowered.exits),
         extra_words: 0,
+        callee_words: crate::python_calls::callee_words(function),
         output_word: lowered.output_word,
         profile_sites: lowered.profile_sites,
         clif,

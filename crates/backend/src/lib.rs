@@ -19,6 +19,7 @@ mod compile;
 mod exits;
 mod lower;
 mod packed;
+mod python_calls;
 mod references;
 mod slots;
 pub mod target;

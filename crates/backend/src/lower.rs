@@ -820,6 +820,13 @@ impl<'a> Lowerer<'a> {
             Op::CallKw { callable, self_or_null, arguments, names, state } => {
                 self.python_call(*callable, *self_or_null, arguments, Some(*names), *state)
             }
+            Op::CallMoving { callable, self_or_null, arguments, moved, places, names, state } => {
+                let arguments = crate::python_calls::interleave(arguments, moved, *places);
+                self.moving_call(*callable, *self_or_null, &arguments, *places, *names, *state)
+            }
+            Op::CallFunction { callable, function, arguments, state } => {
+                self.function_call(*callable, *function, arguments, *state)
+            }
 
             Op::Kill { .. } => return Err("Kill in phase Counted".to_owned()),
             Op::Dup { .. } => return Err("Dup in phase Counted".to_owned()),
@@ -986,6 +993,7 @@ fn most_arguments(function: &Function) -> u32 {
     let count = |op: &Op| match op {
         Op::Invoke { arguments, .. } => arguments.len(),
         Op::Call { arguments, .. } | Op::CallKw { arguments, .. } => arguments.len(),
+        Op::CallMoving { arguments, moved, .. } => arguments.len() + moved.len(),
         _ => 0,
     };
     function.insts.values().map(|data| count(&data.op)).max().unwrap_or(0) as u32

@@ -35,7 +35,7 @@ pub(crate) fn own_state(function: &Function, mut state: FrameStateId) -> FrameSt
 /// Whether the op shows frames to others in its regular course.
 pub(crate) fn shows_frames(op: &Op) -> bool {
     match op {
-        Op::Call { .. } | Op::CallKw { .. } => true,
+        Op::Call { .. } | Op::CallKw { .. } | Op::CallMoving { .. } | Op::CallFunction { .. } => true,
         Op::Invoke { helper, .. } => helper.flag() == coluber_ir::helpers::HelperFlag::python || helper.takes_frame(),
         _ => false,
     }

@@ -33,6 +33,9 @@ pub struct Target {
     pub inlined_frame_word: u64,
     /// Address of `PyObject_Vectorcall`.
     pub vectorcall: u64,
+    /// Address of `call_moving(callable, arguments, count and flag, names, places)`: the same, and arguments whose bit is set
+    /// in `places` are given away.
+    pub call_moving: u64,
     /// Address of each builtin type by [`Kind`] number.
     pub types: Vec<u64>,
     /// Where the mask of the dict watchers that are not ours stands.
@@ -111,6 +114,7 @@ pub struct Layout {
     pub tstate_current_frame: i32,
     pub tstate_eval_breaker: i32,
     pub tstate_interp: i32,
+    pub tstate_datastack_top: i32,
     pub code_bytes: i32,
     /// Freelists, from the interpreter state: (head pointer, size).
     pub float_freelist: (i32, i32),
@@ -138,9 +142,17 @@ pub struct Addresses {
     pub profile_sites: u32,
     /// For each code of the snapshot: address of its first instruction, `co_framesize` in words.
     pub codes: Vec<(u64, u32)>,
+    /// For functions of the table, by [`ObjectId`] number: the address of the word that holds the address of what a call of
+    /// their code enters, `fn(tstate, frame, that address) -> object or NULL`. 0 for other objects.
+    pub links: Vec<u64>,
 }
 
 impl Addresses {
+    /// The link of a function.
+    pub fn link(&self, id: ObjectId) -> u64 {
+        self.links[id.0 as usize]
+    }
+
     /// Address of an object.
     pub fn object(&self, id: ObjectId) -> u64 {
         self.objects[id.0 as usize]
@@ -170,6 +182,8 @@ pub struct CompiledCode {
     pub exits: PackedExits,
     /// Words behind the exit words that the unit needs on the data stack (outputs, inlined frames).
     pub extra_words: u32,
+    /// Words of the largest frame that it begins behind all that, when it calls a function.
+    pub callee_words: u32,
     /// Word of the buffer where helpers put outputs (see `TakeOutput`).
     pub output_word: u32,
     /// Cranelift's text of the code, when asked for.

@@ -146,6 +146,8 @@ pub enum ObjectValue {
     /// A closure cell, with the class it held when the snapshot was taken (`__class__`); other contents are not looked
     /// at. What a cell holds can change.
     Cell(Option<ObjectId>),
+    /// A code object.
+    Code(Box<CodeFacts>),
     /// Any other object of an exact builtin type.
     Other(Kind),
     /// An object of some other type.
@@ -167,6 +169,7 @@ impl ObjectValue {
             ObjectValue::Builtin(_) => return None,
             ObjectValue::Module(_) => Kind::Module,
             ObjectValue::Cell(_) => Kind::Cell,
+            ObjectValue::Code(_) => Kind::Code,
             ObjectValue::Other(kind) => *kind,
             ObjectValue::Instance => return None,
         })
@@ -194,6 +197,23 @@ pub struct FunctionFacts {
     pub has_kwdefaults: bool,
     /// The cells of its closure; empty if there is none.
     pub closure: Vec<ObjectId>,
+    /// Whether the unit is invalidated when its code or its defaults change.
+    pub is_watched: bool,
+}
+
+/// A code object as that of a callee: what its callers have to know.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct CodeFacts {
+    /// Names of its parameters, keyword-only ones last; the locals of these numbers.
+    pub parameters: Vec<String>,
+    /// How many of them are positional-only.
+    pub positional_only_count: u32,
+    /// How many of them are keyword-only.
+    pub keyword_only_count: u32,
+    /// `co_framesize`.
+    pub frame_words: u32,
+    /// Whether a call runs it at once (no generator), with its parameters as its only input (no `*args`, `**kwargs`).
+    pub is_plain: bool,
 }
 
 /// A class as the type of instances, or as a callee.

@@ -11,7 +11,7 @@ use crate::layout;
 use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly, type_of};
 use crate::versions::ClassIndex;
 use crate::{ffi, text};
-use coluber_bytecode::{ClassFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue};
+use coluber_bytecode::{ClassFacts, CodeFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue};
 use pyo3_ffi::PyObject;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -165,7 +165,7 @@ impl ObjectPool {
             }
             if is_exactly(object, &raw mut pyo3_ffi::PyCode_Type) {
                 let name = text::to_string(CodeRef(object.cast()).qualname()).unwrap_or_default();
-                return (Some(format!("code {name}")), ObjectValue::Other(Kind::Code));
+                return (Some(format!("code {name}")), ObjectValue::Code(Box::new(code_facts(CodeRef(object.cast())))));
             }
             if is_exactly(object, &raw mut pyo3_ffi::PyCell_Type) {
                 let content = object.cast::<u8>().add(layout::cell::OB_REF).cast::<*mut PyObject>().read();
@@ -213,6 +213,7 @@ impl ObjectPool {
                 defaults: defaults.into_iter().map(|item| self.intern_at(py, item, depth + 1)).collect(),
                 has_kwdefaults: !function.keyword_defaults().is_null(),
                 closure: closure.into_iter().map(|cell| self.intern_at(py, cell, depth + 1)).collect(),
+                is_watched: false,
             };
             (Some(format!("function {name}")), ObjectValue::Function(Box::new(facts)))
         }
@@ -409,5 +410,26 @@ unsafe fn is_always_true(class: TypeRef) -> bool {
         slot(class.as_number(), layout::type_object::NB_BOOL).is_null()
             && slot(class.as_mapping(), layout::type_object::MP_LENGTH).is_null()
             && slot(class.as_sequence(), layout::type_object::SQ_LENGTH).is_null()
+    }
+}
+
+/// What callers of a code have to know.
+unsafe fn code_facts(code: CodeRef) -> CodeFacts {
+    use layout::code::*;
+    // SAFETY: the caller passes a valid code object; its names are a tuple of str.
+    unsafe {
+        let keyword_only_count = code.keyword_only_count() as u32;
+        let count = code.argument_count() as u32 + keyword_only_count;
+        let names = code.slot_names();
+        let other = FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR | FLAG_VARARGS | FLAG_VARKEYWORDS;
+        CodeFacts {
+            parameters: (0..count as isize)
+                .map(|index| text::to_string(pyo3_ffi::PyTuple_GET_ITEM(names, index)).unwrap_or_default())
+                .collect(),
+            positional_only_count: code.positional_only_count() as u32,
+            keyword_only_count,
+            frame_words: code.frame_size() as u32,
+            is_plain: code.flags() & other == 0 && code.flags() & FLAG_OPTIMIZED != 0,
+        }
     }
 }

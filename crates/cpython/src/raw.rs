@@ -171,6 +171,8 @@ structure! {
         argument_count: c_int = layout::code::CO_ARGCOUNT;
         /// Keyword-only parameters.
         keyword_only_count: c_int = layout::code::CO_KWONLYARGCOUNT;
+        /// Positional-only parameters, among the positional ones.
+        positional_only_count: c_int = layout::code::CO_POSONLYARGCOUNT;
         /// Operand stack size.
         stack_size: c_int = layout::code::CO_STACKSIZE;
         /// First line.

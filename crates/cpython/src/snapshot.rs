@@ -121,6 +121,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         scopes: Vec::new(),
         callees: VecDeque::new(),
         seen_functions: HashSet::new(),
+        inlinable: HashSet::new(),
         dependencies: Vec::new(),
         classes: Vec::new(),
         super_attributes: Vec::new(),
@@ -206,6 +207,8 @@ struct Taker<'a, 'py> {
     /// Functions that may be inlined, with their depth.
     callees: VecDeque<(FunctionRef, u32)>,
     seen_functions: HashSet<usize>,
+    /// Functions whose code was decoded and whose names were resolved.
+    inlinable: HashSet<ObjectId>,
     dependencies: Vec<Dependency>,
     classes: Vec<(u32, ObjectId)>,
     super_attributes: Vec<SuperAttribute>,
@@ -436,6 +439,9 @@ impl Taker<'_, '_> {
                     | layout::code::FLAG_VARARGS
                     | layout::code::FLAG_VARKEYWORDS;
                 let known = self.indices.contains_key(&(code.0 as usize));
+                // Whether it may be inlined or not: its callers may rely on its code and defaults.
+                let id = self.pool.intern(self.py, function.object());
+                self.depend(Dependency::Function { function: id });
                 if depth > self.limits.depth
                     || code.flags() & refused != 0
                     || (!known
@@ -448,8 +454,7 @@ impl Taker<'_, '_> {
                 if !known {
                     self.spent += count;
                 }
-                let id = self.pool.intern(self.py, function.object());
-                self.depend(Dependency::Function { function: id });
+                self.inlinable.insert(id);
                 self.enter_scope(index, function.globals(), function.builtins(), depth);
             }
         }
@@ -561,12 +566,13 @@ impl Taker<'_, '_> {
             .map(|(id, _)| id)
             .collect();
         for id in functions {
-            // Only a function whose names were resolved (and which is watched) may be inlined.
-            if !self.dependencies.contains(&Dependency::Function { function: id }) {
-                continue;
-            }
+            let is_watched = self.dependencies.contains(&Dependency::Function { function: id });
             if let ObjectValue::Function(facts) = &mut self.pool.table_mut().get_mut(id).value {
-                facts.code = indices.get(&facts.code_object).copied();
+                facts.is_watched = is_watched;
+                // Only a function whose names were resolved may be inlined.
+                if self.inlinable.contains(&id) {
+                    facts.code = indices.get(&facts.code_object).copied();
+                }
             }
         }
     }

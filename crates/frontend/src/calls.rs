@@ -207,6 +207,9 @@ impl Translator<'_> {
                 return Ok(());
             }
         }
+        if self.call_moving(count, None)? {
+            return Ok(());
+        }
         let mut arguments = Vec::new();
         for depth in (1..=count).rev() {
             let argument = self.peek(depth)?;
@@ -229,12 +232,18 @@ impl Translator<'_> {
 
     /// Takes a call's operands off the stack, pushes its result, releases the operands.
     pub(crate) fn finish_call(&mut self, count: u32, result: Value) -> Result<(), Bailout> {
+        self.finish_call_without(count, result, &[])
+    }
+
+    /// The same; some operands were given away.
+    pub(crate) fn finish_call_without(&mut self, count: u32, result: Value, moved: &[Value]) -> Result<(), Bailout> {
         let mut slots = Vec::new();
         for _ in 0..count + 2 {
             slots.push(self.pop_slot()?);
         }
         self.push(result);
         slots.reverse();
+        slots.retain(|slot| !matches!(slot, Slot::Value(value) if moved.contains(value)));
         self.release_each(slots);
         Ok(())
     }
@@ -246,7 +255,7 @@ impl Translator<'_> {
         match self.snapshot.objects.get(object).value.clone() {
             ObjectValue::Function(_) => {
                 if self.inlinable(object, total).is_none() {
-                    return Ok(false);
+                    return self.call_directly(object, count, &[]);
                 }
                 self.rely_on_invariants();
                 let arguments = self.take_call_operands(count)?;

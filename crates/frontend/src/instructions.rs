@@ -276,6 +276,9 @@ impl Translator<'_> {
             Bytecode::Call { count } => self.call(count, instruction)?,
             Bytecode::CallKw { count } => {
                 let names = self.peek(1)?;
+                if self.call_directly_kw(count, names, instruction)? || self.call_moving(count, Some(names))? {
+                    return Ok(());
+                }
                 let callable = self.peek(count + 3)?;
                 let mut arguments = Vec::new();
                 for depth in (2..count + 2).rev() {

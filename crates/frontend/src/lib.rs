@@ -21,6 +21,7 @@ mod attributes;
 mod bailout;
 mod calls;
 mod closures;
+mod direct;
 pub mod graph;
 mod instructions;
 mod intrinsics;

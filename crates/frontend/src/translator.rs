@@ -1305,6 +1305,8 @@ fn exposes_operands(op: &Op) -> bool {
         ),
         Op::Call { .. }
         | Op::CallKw { .. }
+        | Op::CallMoving { .. }
+        | Op::CallFunction { .. }
         | Op::StoreField { .. }
         | Op::StoreSlot { .. }
         | Op::StoreCell { .. }

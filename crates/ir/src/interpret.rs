@@ -743,6 +743,25 @@ impl<H: Host> Interpreter<'_, '_, H> {
             Op::CallKw { callable, self_or_null, arguments, names, .. } => {
                 Some(self.call(*callable, *self_or_null, arguments, Some(*names))?)
             }
+            Op::CallFunction { callable, arguments, .. } => {
+                let callable = self.object(*callable)?;
+                let objects = arguments.iter().map(|argument| self.given(*argument)).collect::<Result<Vec<_>, _>>()?;
+                let result = self.host.call(callable, &objects, None);
+                objects.into_iter().for_each(|object| self.host.decref(object));
+                Some(Datum::Object(result?))
+            }
+            Op::CallMoving { callable, self_or_null, arguments, moved, places, names, .. } => {
+                let (mut borrowed, mut given) = (arguments.iter(), moved.iter());
+                let is_moved = |index: usize| index < 32 && places >> index & 1 != 0;
+                let all: Vec<Value> = (0..arguments.len() + moved.len())
+                    .map_while(|index| if is_moved(index) { given.next() } else { borrowed.next() }.copied())
+                    .collect();
+                let moved = moved.iter().map(|value| self.given(*value)).collect::<Result<Vec<_>, _>>()?;
+                let has_names = self.nullable(*names)?.is_some();
+                let result = self.call(*callable, *self_or_null, &all, has_names.then_some(*names));
+                moved.into_iter().rev().for_each(|object| self.host.decref(object));
+                Some(result?)
+            }
 
             // ---- references
             Op::Kill { value, .. } => {

@@ -565,6 +565,25 @@ pub enum Op {
     #[op(takes(self_or_null: Nullable), result = Object, refs = owned, raises, runs_python)]
     CallKw { callable: Value, self_or_null: Value, arguments: Vec<Value>, names: Value, state: FrameStateId },
 
+    /// The same for an object that may be a Python function: some arguments (`places` has a bit for each, the first the
+    /// lowest) are given with their references. These move into the frame of the function, or are dropped when the call
+    /// has returned, the last one first. `names` is NULL or as in `CallKw`.
+    #[op(takes(self_or_null: Nullable, names: Nullable), result = Object, refs = owned, steals(moved), raises,
+    runs_python)]
+    CallMoving {
+        callable: Value,
+        self_or_null: Value,
+        arguments: Vec<Value>,
+        moved: Vec<Value>,
+        places: u32,
+        names: Value,
+        state: FrameStateId,
+    },
+    /// Calls a Python function of the code, the globals and the builtins of `function` with a value for each of its
+    /// parameters. They move into its frame.
+    #[op(result = Object, refs = owned, steals(arguments), raises, runs_python)]
+    CallFunction { callable: Value, function: ObjectId, arguments: Vec<Value>, state: FrameStateId },
+
     // ---- references
     /// The interpreter's last reference to the value goes away here. `state` is what a finalizer may see: the state
     /// behind the instruction, without the value.

@@ -37,7 +37,7 @@
 use crate::fields::{FieldWriter, FloatBits, Immediate};
 use crate::function::Phase;
 use crate::{Block, BlockCall, FrameState, FrameStateId, Function, Inst, ObjectId, Resume, SlotValue, Type, Value};
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectValue};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -345,6 +345,7 @@ impl Display for ObjectText<'_> {
             ObjectValue::Module(name) => write!(f, "Module {}", Quoted(name))?,
             ObjectValue::Cell(None) => f.write_str("Cell")?,
             ObjectValue::Cell(Some(class)) => write!(f, "Cell holds {}", class.to_text())?,
+            ObjectValue::Code(facts) => write_code_facts(facts, f)?,
             ObjectValue::Other(kind) => write!(f, "Other {}", kind.to_text())?,
             ObjectValue::Instance => f.write_str("Instance")?,
         }
@@ -369,8 +370,18 @@ impl Display for ObjectList<'_> {
 
 fn write_function_facts(facts: &FunctionFacts, f: &mut Formatter<'_>) -> fmt::Result {
     // Without `..`: a new fact must find its place here and in the parser.
-    let FunctionFacts { name, version, code, code_object, globals, builtins, defaults, has_kwdefaults, closure } =
-        facts;
+    let FunctionFacts {
+        name,
+        version,
+        code,
+        code_object,
+        globals,
+        builtins,
+        defaults,
+        has_kwdefaults,
+        closure,
+        is_watched,
+    } = facts;
     write!(f, "Function {} version {version}", Quoted(name))?;
     if let Some(code) = code {
         write!(f, " code {code}")?;
@@ -380,6 +391,20 @@ fn write_function_facts(facts: &FunctionFacts, f: &mut Formatter<'_>) -> fmt::Re
     write!(f, " defaults {} closure {}", ObjectList(defaults), ObjectList(closure))?;
     if *has_kwdefaults {
         f.write_str(" kwdefaults")?;
+    }
+    if *is_watched {
+        f.write_str(" watched")?;
+    }
+    Ok(())
+}
+
+fn write_code_facts(facts: &CodeFacts, f: &mut Formatter<'_>) -> fmt::Result {
+    let CodeFacts { parameters, positional_only_count, keyword_only_count, frame_words, is_plain } = facts;
+    f.write_str("Code [")?;
+    write_list(f, parameters.iter().map(|name| Quoted(name)))?;
+    write!(f, "] positional_only {positional_only_count} keyword_only {keyword_only_count} words {frame_words}")?;
+    if *is_plain {
+        f.write_str(" plain")?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod sampler;
 
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
 use coluber_ir::function::Phase;
 use coluber_ir::parser::{parse_function, parse_functions};
 use coluber_ir::{FrameState, FrameStateId, Function, Kind, ObjectId, Op, Resume, SlotValue, Type, Value};
@@ -20,6 +20,14 @@ fn objects() -> ObjectTable {
         defaults: vec![c(4), c(5)],
         has_kwdefaults: true,
         closure: vec![c(6)],
+        is_watched: true,
+    };
+    let code = CodeFacts {
+        parameters: vec!["self".into(), "x".into()],
+        positional_only_count: 1,
+        keyword_only_count: 1,
+        frame_words: 20,
+        is_plain: true,
     };
     let class = ClassFacts {
         name: "Class".into(),
@@ -62,8 +70,14 @@ fn objects() -> ObjectTable {
         attributes: vec![],
         ..class.clone()
     };
-    let poor_function =
-        FunctionFacts { code: None, defaults: vec![], has_kwdefaults: false, closure: vec![], ..function.clone() };
+    let poor_function = FunctionFacts {
+        code: None,
+        defaults: vec![],
+        has_kwdefaults: false,
+        closure: vec![],
+        is_watched: false,
+        ..function.clone()
+    };
     let values = [
         ObjectValue::None,
         ObjectValue::Bool(true),
@@ -80,6 +94,8 @@ fn objects() -> ObjectTable {
         ObjectValue::Class(Box::new(poor_class)),
         ObjectValue::Builtin("builtins.len".into()),
         ObjectValue::Module("math".into()),
+        ObjectValue::Code(Box::new(code)),
+        ObjectValue::Code(Box::default()),
         ObjectValue::Other(Kind::Dict),
         ObjectValue::Cell(None),
         ObjectValue::Cell(Some(c(1))),

@@ -184,6 +184,7 @@ pub unsafe extern "C" fn probe_open(
         let parts = UnitParts { name, entry, globals, builtins, objects: &objects, codes: &codes };
         let unit = UnitRecord::new(py, parts).unwrap();
         let compiled = CompiledCode {
+            callee_words: 0,
             profile_sites: Vec::new(),
             // The fastest unit there is: returns its first argument.
             bytes: if (*unit).name == "identity" {

@@ -10,6 +10,7 @@
 use crate::arena::Arena;
 use crate::enter::{ATTENTION, attention, function_door, loop_door};
 use crate::gil::UnderGil;
+use crate::links;
 use crate::stub::stub;
 use crate::unit::UnitRecord;
 use coluber_bytecode::Entry;
@@ -138,6 +139,7 @@ pub unsafe fn open_door(
         }
         OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
     });
+    links::opened(py, unit);
     // In debug builds MAKE_FUNCTION asserts that the version is a real one.
     if !coluber_cpython::IS_DEBUG_BUILD {
         // SAFETY: as above.
@@ -195,6 +197,7 @@ pub fn close_door(py: Attached, unit: &UnitRecord) -> Vec<*mut PyObject> {
         close_loop(py, unit, header);
         return Vec::new();
     }
+    links::closed(py, unit);
     let key: *const UnitRecord = unit;
     let (functions, code_version) = with(py, |table| {
         table.deep.retain(|(deep, _)| *deep != key);
@@ -266,6 +269,7 @@ pub fn reopen_after_depth(py: Attached) {
             doors.units.push(unit);
             OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
         });
+        links::opened(py, unit);
         if !coluber_cpython::IS_DEBUG_BUILD {
             // SAFETY: as above.
             unsafe { unit.code.set_version(0) };
@@ -329,6 +333,22 @@ impl Table {
 /// The function whose version a door has taken: what `coluber_cpython::snapshot::Request::functions` asks for.
 pub fn function_behind_door(py: Attached, version: u32) -> Option<*mut PyObject> {
     with(py, |table| table.versions.get(&version).map(|function| *function as *mut PyObject))
+}
+
+/// The unit whose door is open for functions of this code, globals and builtins, or NULL.
+pub(crate) fn open_unit(
+    py: Attached,
+    code: CodeRef,
+    globals: *mut PyObject,
+    builtins: *mut PyObject,
+) -> *const UnitRecord {
+    with(py, |table| {
+        let units = table.codes.get(&(code.0 as usize)).map_or(&[][..], |doors| &doors.units);
+        // SAFETY: units in the table are alive.
+        let is_its =
+            |unit: &&*const UnitRecord| unsafe { (***unit).globals == globals && (***unit).builtins == builtins };
+        units.iter().find(is_its).copied().unwrap_or(std::ptr::null())
+    })
 }
 
 /// A function that has the unit's stub, if there is one.

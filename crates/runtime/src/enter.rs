@@ -2,6 +2,7 @@
 //!
 //! Opening and closing is in [`crate::doors`]. Everything here is on the hot path of a call.
 
+use crate::callees::{bind_any, interpret_moving};
 use crate::doors;
 use crate::exits::NO_TRACEBACK;
 use crate::ffi_extra::steal;
@@ -41,9 +42,16 @@ fn stack_address() -> usize {
     ptr::from_ref(&marker) as usize
 }
 
+/// Whether so much of the C stack is in use that calls are better made by the interpreter.
+#[inline]
+pub(crate) unsafe fn is_deep(tstate: ThreadState) -> bool {
+    // SAFETY: promised by the caller.
+    unsafe { uses_share(tstate, STACK_SHARE) }
+}
+
 /// How much of the C stack is in use: true above one `share`-th.
 #[inline]
-unsafe fn is_deep(tstate: ThreadState, share: usize) -> bool {
+unsafe fn uses_share(tstate: ThreadState, share: usize) -> bool {
     // SAFETY: the calling thread's own state.
     unsafe {
         let (top, soft) = (tstate.c_stack_top(), tstate.c_stack_soft_limit());
@@ -54,19 +62,25 @@ unsafe fn is_deep(tstate: ThreadState, share: usize) -> bool {
 
 /// The part of `eval_breaker` that changes when what is watched changes.
 #[inline]
-unsafe fn version_of(tstate: ThreadState) -> u64 {
+pub(crate) unsafe fn version_of(tstate: ThreadState) -> u64 {
     // SAFETY: the calling thread's own state.
     unsafe { tstate.eval_breaker() as u64 & !layout::eval_breaker::EVENTS_MASK }
+}
+
+/// Whether somebody has put a frame evaluator in (PEP 523).
+#[inline]
+pub(crate) unsafe fn has_evaluator(tstate: ThreadState) -> bool {
+    // SAFETY: a field of the interpreter state.
+    unsafe { tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read() != 0 }
 }
 
 /// Whether a frame evaluator wants to run this code, or another tool listens to this code alone, of which the version says
 /// nothing.
 #[inline]
-unsafe fn is_watched_locally(tstate: ThreadState, unit: &UnitRecord) -> bool {
+pub(crate) unsafe fn is_watched_locally(tstate: ThreadState, unit: &UnitRecord) -> bool {
     // SAFETY: fields of the interpreter state and of the code; the monitoring data hold a byte of tools per event.
     unsafe {
-        let evaluator = tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME).cast::<usize>().read();
-        if evaluator != 0 {
+        if has_evaluator(tstate) {
             return true;
         }
         let data = unit.code.monitoring();
@@ -83,7 +97,7 @@ unsafe fn is_watched_locally(tstate: ThreadState, unit: &UnitRecord) -> bool {
 
 /// Whether another tool (tracer, profiler, debugger) or a frame evaluator wants to see this code run.
 #[inline]
-unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool {
+pub(crate) unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool {
     // SAFETY: fields of the thread state, the interpreter state and the code.
     unsafe {
         if is_watched_locally(tstate, unit) {
@@ -117,12 +131,31 @@ pub unsafe extern "C" fn function_door(
     keyword_names: *mut PyObject,
     unit: *const UnitRecord,
 ) -> *mut PyObject {
-    let count = count_and_flag & !(1 << (usize::BITS - 1));
     // SAFETY: the record lives as long as any function has its stub; the callable is such a function.
     unsafe {
-        let unit = &*unit;
         let tstate = ThreadState(pyo3_ffi::PyThreadState_GetUnchecked().cast());
         let function = FunctionRef(callable.cast());
+        enter_by_door(tstate, function, arguments, count_and_flag, keyword_names, &*unit, &mut 0)
+    }
+}
+
+/// The door. Arguments whose bit is set in `places` are the callee's if the bit is gone afterwards.
+///
+/// # Safety
+/// A vectorcall of a function that has the unit's stub.
+#[inline(always)]
+pub(crate) unsafe fn enter_by_door(
+    tstate: ThreadState,
+    function: FunctionRef,
+    arguments: *const *mut PyObject,
+    count_and_flag: usize,
+    keyword_names: *mut PyObject,
+    unit: &UnitRecord,
+    places: &mut u64,
+) -> *mut PyObject {
+    let count = count_and_flag & !(1 << (usize::BITS - 1));
+    // SAFETY: promised by the caller.
+    unsafe {
         // A unit that is not installed or is invalid has checked no version.
         let is_plain = version_of(tstate) == unit.checked_version.get()
             && count == unit.exact_count
@@ -130,14 +163,14 @@ pub unsafe extern "C" fn function_door(
             && tstate.py_recursion_remaining() > 1
             && frames::has_room(tstate, unit.reserved_words.get())
             && !is_watched_locally(tstate, unit)
-            && !is_deep(tstate, STACK_SHARE);
+            && !is_deep(tstate);
         if !is_plain {
-            return enter_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit);
+            return enter_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit, places);
         }
         let Some(entry) = unit.entry_function.get() else { std::hint::unreachable_unchecked() };
         unit.entered.set(unit.entered.get() + 1);
         let previous = tstate.current_frame();
-        let frame = bind_positional(tstate, unit, function, arguments, count, previous);
+        let frame = bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places));
         run_bound(tstate, unit, entry, frame, previous)
     }
 }
@@ -153,24 +186,30 @@ unsafe fn enter_slowly(
     count_and_flag: usize,
     keyword_names: *mut PyObject,
     unit: &UnitRecord,
+    places: &mut u64,
 ) -> *mut PyObject {
     let count = count_and_flag & !(1 << (usize::BITS - 1));
     // SAFETY: as for the door.
     unsafe {
-        let default = || doors::default_vectorcall()(function.object(), arguments, count_and_flag, keyword_names);
-        let Some(entry) = unit.entry_function.get() else { return default() };
+        let default = |places: &mut u64| {
+            if has_evaluator(tstate) {
+                return doors::default_vectorcall()(function.object(), arguments, count_and_flag, keyword_names);
+            }
+            interpret_moving(tstate, function, arguments, count_and_flag, keyword_names, places)
+        };
+        let Some(entry) = unit.entry_function.get() else { return default(places) };
         if unit.is_invalid() {
             // An open door to a broken unit costs more than none.
             doors::close_door(Attached::assume(), unit);
-            return default();
+            return default(places);
         }
         debug_assert!(function.code() == unit.code && function.globals() == unit.globals);
         if tstate.py_recursion_remaining() <= 1 || is_watched(tstate, unit) {
-            return default();
+            return default(places);
         }
-        if is_deep(tstate, STACK_SHARE) {
+        if is_deep(tstate) {
             doors::close_because_deep(Attached::assume(), unit);
-            return default();
+            return default(places);
         }
         // From here on the unit cannot be freed, whatever binding the arguments runs.
         unit.entered.set(unit.entered.get() + 1);
@@ -182,9 +221,9 @@ unsafe fn enter_slowly(
             && (missing == 0 || missing <= default_count(function))
             && frames::has_room(tstate, unit.reserved_words.get())
         {
-            bind_positional(tstate, unit, function, arguments, count, previous)
+            bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places))
         } else {
-            let pushed = bind_any(tstate, function, arguments, count, keyword_names, previous);
+            let pushed = bind_any(tstate, function, arguments, count, keyword_names, previous, places);
             let others = unit.reserved_words.get() - unit.frame_words;
             if pushed.is_null() || !frames::has_room(tstate, others) {
                 unit.entered.set(unit.entered.get() - 1);
@@ -208,7 +247,7 @@ unsafe fn enter_slowly(
 
 /// Links and runs a frame whose slots are filled and whose fixed part is borrowed.
 #[inline(always)]
-unsafe fn run_bound(
+pub(crate) unsafe fn run_bound(
     tstate: ThreadState,
     unit: &UnitRecord,
     entry: EntryFunction,
@@ -295,20 +334,17 @@ unsafe fn bind_positional(
     arguments: *const *mut PyObject,
     count: usize,
     previous: Frame,
+    moved: u64,
 ) -> Frame {
     // SAFETY: there is room; the arguments are alive during the call.
     unsafe {
         let frame = Frame(tstate.datastack_top());
         // The caller holds the function during the call.
         frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
-        let (operands, first) = callers_operands(previous, function.object(), arguments, count);
+        let operands = callers_operands(previous, function.object(), arguments, count, ptr::null_mut());
         for index in 0..count {
             let argument = arguments.add(index).read();
-            let operand = operands.wrapping_add(index);
-            if index >= first && operand.read().owns() {
-                // The caller's reference moves into the callee, as in an interpreted call.
-                operand.write(StackRef::borrowed(argument));
-            } else {
+            if !operands.take(index) && (index >= 64 || moved >> index & 1 == 0) {
                 Py_INCREF(argument);
             }
             frame.slot(index).write(StackRef(argument as u64));
@@ -328,18 +364,46 @@ unsafe fn bind_positional(
     }
 }
 
-/// The operand stack slots of the arguments, and the first of them that may be changed, if the caller is an interpreter
-/// frame that executes CALL of this very function; else none may. Objects then die when they would interpreted, not
-/// when the call has returned. The slot of a method's self may not: the interpreter keeps its content in a register
-/// and closes that (`_DO_CALL`, 3.14 and 3.15).
+/// Operands of an interpreter frame that executes a call: they may be taken.
+pub(crate) struct Operands {
+    slots: *mut StackRef,
+    /// The first that may be taken.
+    first: usize,
+}
+
+impl Operands {
+    const NONE: Operands = Operands { slots: ptr::null_mut(), first: usize::MAX };
+
+    /// Whether the caller's reference of an argument moves into the callee, as in an interpreted call.
+    #[inline]
+    pub(crate) unsafe fn take(&self, index: usize) -> bool {
+        if index < self.first {
+            return false;
+        }
+        // SAFETY: the caller asks for arguments of the call.
+        unsafe {
+            let operand = self.slots.add(index);
+            let reference = operand.read();
+            let owns = reference.owns();
+            if owns {
+                operand.write(StackRef::borrowed(reference.object()));
+            }
+            owns
+        }
+    }
+}
+
+/// The operand stack slots of the arguments, if the caller is an interpreter frame that executes a call of this very
+/// function. Objects then die when they would interpreted, not when the call has returned. The slot of a method's
+/// self may not be taken: the interpreter keeps its content in a register and closes that (`_DO_CALL`, 3.14 and 3.15).
 #[inline]
-unsafe fn callers_operands(
+pub(crate) unsafe fn callers_operands(
     caller: Frame,
     callable: *mut PyObject,
     arguments: *const *mut PyObject,
     count: usize,
-) -> (*mut StackRef, usize) {
-    const NONE: (*mut StackRef, usize) = (ptr::null_mut(), usize::MAX);
+    keyword_names: *mut PyObject,
+) -> Operands {
     // SAFETY: a frame on the stack that is not an entry frame has a code object and a valid instruction pointer; its
     // stack pointer was saved before the call.
     unsafe {
@@ -347,54 +411,33 @@ unsafe fn callers_operands(
             || caller.owner() >= layout::frame::OWNED_BY_INTERPRETER
             || matches!(caller.visited(), NATIVE_MARK | INLINED_MARK)
         {
-            return NONE;
+            return Operands::NONE;
         }
-        // A specialised form that missed has done what CALL does.
+        // A specialised form that missed has done what the general one does.
         let instruction = caller.instr_ptr().read();
         let opcode = instruction & 0xff;
+        let base = u16::from(opcodes::DEOPT[usize::from(opcode)]);
         let pushed = usize::from(instruction >> 8);
-        if (u16::from(opcodes::DEOPT[usize::from(opcode)]) != opcodes::CALL && opcode != opcodes::INSTRUMENTED_CALL)
-            || (pushed != count && pushed + 1 != count)
-        {
-            return NONE;
+        let mut top = caller.stackpointer();
+        let is_call = if keyword_names.is_null() {
+            base == opcodes::CALL || opcode == opcodes::INSTRUMENTED_CALL
+        } else {
+            top = top.sub(1);
+            (base == opcodes::CALL_KW || opcode == opcodes::INSTRUMENTED_CALL_KW)
+                && top.read().object() == keyword_names
+        };
+        if !is_call || (pushed != count && pushed + 1 != count) {
+            return Operands::NONE;
         }
-        let top = caller.stackpointer();
-        let first = top.sub(count);
+        let slots = top.sub(count);
         // Callable and NULL in front of the arguments, or callable and self, which is the first argument.
-        let plain = first.sub(1).read().is_null() && first.sub(2).read().object() == callable;
-        let bound = count > 0 && first.sub(1).read().object() == callable;
+        let plain = slots.sub(1).read().is_null() && slots.sub(2).read().object() == callable;
+        let bound = count > 0 && slots.sub(1).read().object() == callable;
         if !plain && !bound {
-            return NONE;
+            return Operands::NONE;
         }
-        let same = (0..count).all(|index| first.add(index).read().object() == arguments.add(index).read());
-        if same { (first, usize::from(!plain)) } else { NONE }
-    }
-}
-
-/// Binds arguments as the interpreter does. NULL with an exception set if they do not fit.
-#[cold]
-unsafe fn bind_any(
-    tstate: ThreadState,
-    function: FunctionRef,
-    arguments: *const *mut PyObject,
-    count: usize,
-    keyword_names: *mut PyObject,
-    previous: Frame,
-) -> Frame {
-    // SAFETY: the arguments are as many as the count and the names say; the function takes over all references.
-    unsafe {
-        let keywords = if keyword_names.is_null() { 0 } else { pyo3_ffi::PyTuple_GET_SIZE(keyword_names) as usize };
-        let references: Vec<StackRef> =
-            (0..count + keywords).map(|index| StackRef::owned(Py_NewRef(arguments.add(index).read()))).collect();
-        ffi::_PyEvalFramePushAndInit(
-            frames::raw(tstate),
-            StackRef::owned(Py_NewRef(function.object())),
-            ptr::null_mut(),
-            references.as_ptr(),
-            count,
-            keyword_names,
-            previous,
-        )
+        let same = (0..count).all(|index| slots.add(index).read().object() == arguments.add(index).read());
+        if same { Operands { slots, first: usize::from(!plain) } } else { Operands::NONE }
     }
 }
 
@@ -429,7 +472,7 @@ unsafe fn attend(tstate: ThreadState, finished: Frame) {
         if what & attention::OBSERVED != 0 {
             crate::observers::release_finished(py, finished);
         }
-        if what & attention::DEEP != 0 && !is_deep(tstate, 2 * STACK_SHARE) {
+        if what & attention::DEEP != 0 && !uses_share(tstate, 2 * STACK_SHARE) {
             doors::reopen_after_depth(py);
         }
         if !exception.is_null() {
@@ -494,7 +537,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
                 && unit.stack_shape.get() != frames::stack_shape(frame, unit.slot_count, depth as usize))
             || tstate.datastack_top() != buffer.cast()
             || !frames::has_room(tstate, unit.reserved_words.get() - unit.frame_words)
-            || is_deep(tstate, STACK_SHARE)
+            || is_deep(tstate)
             || is_traced(tstate)
             || is_watched(tstate, unit)
         {

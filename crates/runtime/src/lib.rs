@@ -4,6 +4,7 @@
 //! - [`unit`]: the record of a unit; what the back end is told of the process,
 //! - [`arena`], [`stub`]: memory for machine code,
 //! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
+//! - [`links`], [`callees`]: calls of functions out of compiled code,
 //! - [`frames`]: interpreter frames,
 //! - [`plan`], [`exits`]: leaving compiled code,
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
@@ -16,6 +17,7 @@
 //! The contract between compiled code and this crate is in `ARCHITECTURE.md`.
 
 pub mod arena;
+pub mod callees;
 pub mod doors;
 pub mod enter;
 pub mod exits;
@@ -24,6 +26,7 @@ pub mod frames;
 pub mod gil;
 pub mod helpers;
 pub mod invariants;
+pub mod links;
 pub mod observers;
 pub mod plan;
 pub mod preserving;

@@ -1,6 +1,9 @@
 //! The few machine instructions made by hand: a stub per unit, by which a function's vectorcall reaches the door with the
 //! unit's record as fifth argument.
 
+use crate::enter::function_door;
+use crate::unit::UnitRecord;
+
 /// Size of a stub.
 pub const STUB_BYTES: usize = 32;
 
@@ -15,6 +18,26 @@ pub fn stub(unit: u64, door: u64) -> Vec<u8> {
     code
 }
 
+/// The unit of a stub; none if the code is no stub. Reads no further than what it has read leads to.
+///
+/// # Safety
+/// The address of a function.
+#[cfg(target_arch = "x86_64")]
+pub unsafe fn unit_of(code: *const u8) -> Option<*const UnitRecord> {
+    // SAFETY: the code is at least as long as the instruction that was recognised.
+    unsafe {
+        if code.is_null() || code.cast::<u32>().read_unaligned() != 0xfa1e_0ff3 {
+            return None;
+        }
+        if code.add(4).cast::<u16>().read_unaligned() != 0xb849 || code.add(14).cast::<u16>().read_unaligned() != 0xb848
+        {
+            return None;
+        }
+        let door = code.add(16).cast::<u64>().read_unaligned();
+        (door == function_door as *const () as u64).then(|| code.add(6).cast::<*const UnitRecord>().read_unaligned())
+    }
+}
+
 /// `bti c; ldr x4, unit; ldr x16, door; br x16`, then the two addresses.
 #[cfg(target_arch = "aarch64")]
 pub fn stub(unit: u64, door: u64) -> Vec<u8> {
@@ -23,6 +46,23 @@ pub fn stub(unit: u64, door: u64) -> Vec<u8> {
     code.extend(unit.to_le_bytes());
     code.extend(door.to_le_bytes());
     code
+}
+
+/// The unit of a stub; none if the code is no stub.
+///
+/// # Safety
+/// The address of a function.
+#[cfg(target_arch = "aarch64")]
+pub unsafe fn unit_of(code: *const u8) -> Option<*const UnitRecord> {
+    // SAFETY: instructions are words; a stub begins with four of its own, its two addresses behind them.
+    unsafe {
+        let words = code.cast::<u32>();
+        if code.is_null() || words.read() != 0xd503_245f || words.add(1).read() != 0x5800_0064 {
+            return None;
+        }
+        let door = words.add(6).cast::<u64>().read_unaligned();
+        (door == function_door as *const () as u64).then(|| words.add(4).cast::<*const UnitRecord>().read_unaligned())
+    }
 }
 
 #[cfg(test)]
@@ -43,5 +83,17 @@ mod tests {
         // SAFETY: the place holds a stub that jumps to a function of that type.
         let call: extern "C" fn(u64, u64, u64, u64) -> u64 = unsafe { std::mem::transmute(place.address.as_ptr()) };
         assert_eq!(call(1, 2, 3, 4), 54321);
+    }
+
+    #[test]
+    fn recognises_its_own_stubs_only() {
+        let (own, other) = (stub(64, function_door as *const () as u64), stub(64, door as *const () as u64));
+        // SAFETY: a stub, and code that is long enough.
+        unsafe {
+            assert_eq!(unit_of(own.as_ptr()), Some(64 as *const UnitRecord));
+            assert_eq!(unit_of(other.as_ptr()), None);
+            assert_eq!(unit_of(door as *const u8), None);
+            assert_eq!(unit_of(std::ptr::null()), None);
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::arena::{Arena, Place};
 use crate::helpers;
+use crate::links::{self, Link};
 use crate::plan::{PlannedExit, plan_exit};
 use coluber_backend::{Addresses, CompiledCode, Layout, Target};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
@@ -161,6 +162,8 @@ pub struct UnitRecord {
     pub reserved_words: Cell<usize>,
     /// `co_argcount`.
     pub argument_count: usize,
+    /// Positional and keyword-only parameters.
+    pub parameter_count: usize,
     /// The number of positional arguments that fit without further ado; none if others are possible.
     pub exact_count: usize,
     /// Slots in front of the operand stack.
@@ -181,6 +184,8 @@ pub struct UnitRecord {
     pub objects: Vec<*mut PyObject>,
     /// Closures made from the own code: they and what they refer to must be able to die. Their death breaks the unit.
     pub weak_functions: Vec<*mut PyObject>,
+    /// Links of the functions among the objects, by id; with what they are found under.
+    links: Vec<Option<((usize, usize, usize), *const Link)>>,
     /// The objects that references are held to.
     references: Vec<*mut PyObject>,
     /// Exits by id, once installed.
@@ -226,7 +231,7 @@ impl UnitRecord {
     ///
     /// # Safety
     /// The objects must be valid; those named by `codes` must be code objects.
-    pub unsafe fn new(_py: Attached, parts: UnitParts) -> Result<*mut UnitRecord, String> {
+    pub unsafe fn new(py: Attached, parts: UnitParts) -> Result<*mut UnitRecord, String> {
         use layout::code::*;
         // SAFETY: promised by the caller.
         unsafe {
@@ -263,6 +268,7 @@ impl UnitRecord {
                 total_words: Cell::new(0),
                 reserved_words: Cell::new(0),
                 argument_count: code.argument_count() as usize,
+                parameter_count: (code.argument_count() + code.keyword_only_count()) as usize,
                 exact_count: if is_simple { code.argument_count() as usize } else { usize::MAX },
                 slot_count: code.slot_count() as usize,
                 is_simple,
@@ -272,6 +278,7 @@ impl UnitRecord {
                 name: parts.name,
                 codes: codes.collect(),
                 objects: parts.objects.to_vec(),
+                links: acquire_links(py, parts.objects),
                 references,
                 weak_functions,
                 exits: OnceCell::new(),
@@ -294,6 +301,7 @@ impl UnitRecord {
             profile: self.profile.as_ptr() as u64,
             profile_sites: PROFILE_SITES as u32,
             codes: self.codes.iter().map(|code| (code.units as u64, code.frame_words as u32)).collect(),
+            links: self.links.iter().map(|link| link.map_or(0, |(_, link)| link as u64)).collect(),
         }
     }
 
@@ -303,7 +311,7 @@ impl UnitRecord {
             self.frame_words + code.exits.buffer_words.max(FIRST_EXIT_WORD) as usize + code.extra_words as usize;
         let inlined = code.exits.inlined.iter();
         let inlined = inlined.map(|codes| codes.iter().map(|code| self.codes[*code].frame_words).sum::<usize>());
-        let reserved = total + inlined.max().unwrap_or(0);
+        let reserved = total + inlined.max().unwrap_or(0).max(code.callee_words as usize);
         if reserved > MAX_FRAME_WORDS {
             return Err(format!("needs {reserved} words of the data stack, at most {MAX_FRAME_WORDS} are possible"));
         }
@@ -408,9 +416,12 @@ impl UnitRecord {
     ///
     /// # Safety
     /// Nobody is inside, no door or registry leads to it, and the pointer is not used again. Runs Python code.
-    pub unsafe fn free(record: *mut UnitRecord, _py: Attached, arena: &mut Arena) -> Vec<*mut PyObject> {
+    pub unsafe fn free(record: *mut UnitRecord, py: Attached, arena: &mut Arena) -> Vec<*mut PyObject> {
         // SAFETY: made by `new`, given up by the caller.
         let record = unsafe { Box::from_raw(record) };
+        for (key, _) in record.links.iter().flatten() {
+            links::release(py, *key);
+        }
         for place in [record.place.get(), record.stub.get()].into_iter().flatten() {
             // SAFETY: nobody is inside, and no function has the stub any more.
             unsafe { arena.free(place) };
@@ -428,6 +439,16 @@ pub unsafe fn release(_py: Attached, references: Vec<*mut PyObject>) {
         // SAFETY: promised by the caller.
         unsafe { Py_DECREF(object) };
     }
+}
+
+/// Links for the functions among the objects.
+unsafe fn acquire_links(py: Attached, objects: &[*mut PyObject]) -> Vec<Option<((usize, usize, usize), *const Link)>> {
+    let link = |object: &*mut PyObject| {
+        let is_function = is_exactly(*object, &raw mut pyo3_ffi::PyFunction_Type);
+        // SAFETY: the caller passes valid objects.
+        is_function.then(|| unsafe { links::acquire(py, FunctionRef((*object).cast())) })
+    };
+    objects.iter().map(link).collect()
 }
 
 /// Offset of a RETURN_VALUE of a code object.
@@ -476,6 +497,7 @@ pub fn target(_py: Attached) -> Target {
         finish_inlined_frame: crate::preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
+        call_moving: crate::callees::call_moving as *const () as u64,
         types,
         foreign_dict_watchers: coluber_cpython::hooks::foreign_dict_watchers(),
         array_type_cell: coluber_cpython::arrays::type_cell(),
@@ -543,6 +565,7 @@ fn interpreter_layout() -> Layout {
         tstate_current_frame: thread_state::CURRENT_FRAME as i32,
         tstate_eval_breaker: thread_state::EVAL_BREAKER as i32,
         tstate_interp: thread_state::INTERP as i32,
+        tstate_datastack_top: thread_state::DATASTACK_TOP as i32,
         code_bytes: code::CO_CODE_ADAPTIVE as i32,
         float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
         int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),

@@ -178,7 +178,6 @@ def takes(log, thing):
     return 1
 
 
-@known("compiled callers hold arguments until the call has returned")
 def case_del_of_argument():
     def run(log):
         takes(log, Noisy(log, "argument"))

@@ -426,7 +426,6 @@ def case_class_attribute_shadowed():
     return seen
 
 
-@known("compiled callers hold arguments until the call has returned")
 def case_del_changes_global():
     global FACTOR
 
@@ -449,7 +448,6 @@ def case_del_changes_global():
     return seen
 
 
-@known("compiled callers hold arguments until the call has returned")
 def case_del_changes_class():
     thing = First()
 

@@ -2,7 +2,7 @@
 
 use super::{Parser, Result};
 use crate::{Kind, ObjectId};
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectValue};
 
 impl Parser<'_> {
     /// `object c0 = Int 5 "label" immortal`, behind the word `object`.
@@ -39,6 +39,7 @@ impl Parser<'_> {
             "Module" => ObjectValue::Module(self.text("a name")?),
             "Cell" if self.accept_word("holds") => ObjectValue::Cell(Some(self.immediate_word("an object")?)),
             "Cell" => ObjectValue::Cell(None),
+            "Code" => ObjectValue::Code(Box::new(self.code_facts()?)),
             "Other" => ObjectValue::Other(self.immediate_word("a kind")?),
             "Instance" => ObjectValue::Instance,
             other => return self.error(format!("unknown value of an object: {other}")),
@@ -61,7 +62,31 @@ impl Parser<'_> {
         self.expect_word("closure")?;
         let closure = self.object_list()?;
         let has_kwdefaults = self.accept_word("kwdefaults");
-        Ok(FunctionFacts { name, version, code, code_object, globals, builtins, defaults, has_kwdefaults, closure })
+        let is_watched = self.accept_word("watched");
+        Ok(FunctionFacts {
+            name,
+            version,
+            code,
+            code_object,
+            globals,
+            builtins,
+            defaults,
+            has_kwdefaults,
+            closure,
+            is_watched,
+        })
+    }
+
+    fn code_facts(&mut self) -> Result<CodeFacts> {
+        let parameters = self.list('[', ']', |parser| parser.text("a name"))?;
+        Ok(CodeFacts {
+            parameters,
+            // In the order in which they are written.
+            positional_only_count: self.labelled("positional_only")?,
+            keyword_only_count: self.labelled("keyword_only")?,
+            frame_words: self.labelled("words")?,
+            is_plain: self.accept_word("plain"),
+        })
     }
 
     fn class_facts(&mut self) -> Result<ClassFacts> {
