@@ -2,7 +2,9 @@
 
 mod sampler;
 
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue};
+use coluber_bytecode::{
+    Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue,
+};
 use coluber_ir::function::Phase;
 use coluber_ir::parser::{parse_function, parse_functions};
 use coluber_ir::{FrameState, FrameStateId, Function, Kind, ObjectId, Op, Resume, SlotValue, Type, Value};

@@ -36,6 +36,14 @@ impl Link {
 /// Code, globals and builtins, by address. Units that have the link keep them alive.
 type Key = (usize, usize, usize);
 
+/// A link that a unit was compiled with.
+#[derive(Clone, Copy)]
+pub struct Use {
+    key: Key,
+    /// Its address.
+    pub link: *const Link,
+}
+
 static LINKS: UnderGil<Option<HashMap<Key, Box<Link>>>> = UnderGil::new(None);
 
 fn with<'py, R>(py: Attached<'py>, work: impl FnOnce(&mut HashMap<Key, Box<Link>>) -> R) -> R {
@@ -50,7 +58,7 @@ fn key_of_unit(unit: &UnitRecord) -> Key {
 ///
 /// # Safety
 /// A valid function.
-pub unsafe fn acquire(py: Attached, function: FunctionRef) -> (Key, *const Link) {
+pub unsafe fn acquire(py: Attached, function: FunctionRef) -> Use {
     // SAFETY: promised by the caller.
     let (code, globals, builtins) = unsafe { (function.code(), function.globals(), function.builtins()) };
     let key = (code.0 as usize, globals as usize, builtins as usize);
@@ -64,11 +72,12 @@ pub unsafe fn acquire(py: Attached, function: FunctionRef) -> (Key, *const Link)
         link.users.set(link.users.get() + 1);
         std::ptr::from_ref(&**link)
     });
-    (key, link)
+    Use { key, link }
 }
 
 /// Ends a use.
-pub fn release(py: Attached, key: Key) {
+pub fn release(py: Attached, link: Use) {
+    let key = link.key;
     with(py, |links| {
         if let Some(link) = links.get(&key) {
             link.users.set(link.users.get() - 1);

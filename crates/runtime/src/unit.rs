@@ -6,7 +6,7 @@
 
 use crate::arena::{Arena, Place};
 use crate::helpers;
-use crate::links::{self, Link};
+use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
 use coluber_backend::{Addresses, CompiledCode, Layout, Target};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
@@ -184,8 +184,8 @@ pub struct UnitRecord {
     pub objects: Vec<*mut PyObject>,
     /// Closures made from the own code: they and what they refer to must be able to die. Their death breaks the unit.
     pub weak_functions: Vec<*mut PyObject>,
-    /// Links of the functions among the objects, by id; with what they are found under.
-    links: Vec<Option<((usize, usize, usize), *const Link)>>,
+    /// Links of the functions among the objects, by id.
+    links: Vec<Option<links::Use>>,
     /// The objects that references are held to.
     references: Vec<*mut PyObject>,
     /// Exits by id, once installed.
@@ -301,7 +301,7 @@ impl UnitRecord {
             profile: self.profile.as_ptr() as u64,
             profile_sites: PROFILE_SITES as u32,
             codes: self.codes.iter().map(|code| (code.units as u64, code.frame_words as u32)).collect(),
-            links: self.links.iter().map(|link| link.map_or(0, |(_, link)| link as u64)).collect(),
+            links: self.links.iter().map(|link| link.map_or(0, |link| link.link as u64)).collect(),
         }
     }
 
@@ -419,8 +419,8 @@ impl UnitRecord {
     pub unsafe fn free(record: *mut UnitRecord, py: Attached, arena: &mut Arena) -> Vec<*mut PyObject> {
         // SAFETY: made by `new`, given up by the caller.
         let record = unsafe { Box::from_raw(record) };
-        for (key, _) in record.links.iter().flatten() {
-            links::release(py, *key);
+        for link in record.links.iter().flatten() {
+            links::release(py, *link);
         }
         for place in [record.place.get(), record.stub.get()].into_iter().flatten() {
             // SAFETY: nobody is inside, and no function has the stub any more.
@@ -442,7 +442,7 @@ pub unsafe fn release(_py: Attached, references: Vec<*mut PyObject>) {
 }
 
 /// Links for the functions among the objects.
-unsafe fn acquire_links(py: Attached, objects: &[*mut PyObject]) -> Vec<Option<((usize, usize, usize), *const Link)>> {
+unsafe fn acquire_links(py: Attached, objects: &[*mut PyObject]) -> Vec<Option<links::Use>> {
     let link = |object: &*mut PyObject| {
         let is_function = is_exactly(*object, &raw mut pyo3_ffi::PyFunction_Type);
         // SAFETY: the caller passes valid objects.
