@@ -62,7 +62,7 @@ impl Lowerer<'_> {
             1 => self.builder.ins().istore8(flags, value, address, offset),
             2 => self.builder.ins().istore16(flags, value, address, offset),
             4 => self.builder.ins().istore32(flags, value, address, offset),
-            _ => self.store(value, address, offset),
+            _ => self.builder.ins().store(flags, value, address, offset),
         };
     }
 }
