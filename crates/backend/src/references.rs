@@ -251,22 +251,47 @@ impl Lowerer<'_> {
     fn compact_value(&mut self, object: clif::Value, tag: clif::Value) -> clif::Value {
         let digit = self.load(types::I32, object, self.layout().long_digit);
         let digit = self.builder.ins().uextend(types::I64, digit);
+        self.signed(digit, tag)
+    }
+
+    /// A magnitude with the sign that an int's tag says.
+    fn signed(&mut self, magnitude: clif::Value, tag: clif::Value) -> clif::Value {
         // The tag's low bits are 0 (positive), 1 (zero) or 2 (negative): the factor is 1, 0 or -1.
         let sign = self.builder.ins().band_imm_s(tag, 3);
         let one = self.iconst(1);
         let factor = self.builder.ins().isub(one, sign);
-        self.builder.ins().imul(factor, digit)
+        self.builder.ins().imul(factor, magnitude)
     }
 
     pub fn unbox_int(&mut self, value: Value, state: FrameStateId) -> clif::Value {
         let object = self.value(value);
         let tag = self.load(types::I64, object, self.layout().long_tag);
         let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
-        let (compact, long, done) =
-            (self.builder.create_block(), self.builder.create_block(), self.builder.create_block());
-        self.builder.set_cold_block(long);
+        let (compact, wider, double, long, done) = (
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.builder.create_block(),
+        );
+        for cold in [wider, double, long] {
+            self.builder.set_cold_block(cold);
+        }
         let result = self.builder.append_block_param(done, types::I64);
-        self.builder.ins().brif(is_compact, compact, &[], long, &[]);
+        self.builder.ins().brif(is_compact, compact, &[], wider, &[]);
+        self.builder.switch_to_block(wider);
+        // Two digits of 30 bits always fit: 2 << 3 and the sign.
+        let size = self.builder.ins().bxor_imm_s(tag, 16);
+        let has_two = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, size, 4);
+        self.builder.ins().brif(has_two, double, &[], long, &[]);
+        self.builder.switch_to_block(double);
+        let digits = self.load(types::I64, object, self.layout().long_digit);
+        let low = self.builder.ins().band_imm_s(digits, 0xffff_ffff);
+        let high = self.builder.ins().ushr_imm_u(digits, 32);
+        let high = self.builder.ins().ishl_imm_u(high, 30);
+        let magnitude = self.builder.ins().bor(low, high);
+        let number = self.signed(magnitude, tag);
+        self.builder.ins().jump(done, &[BlockArg::Value(number)]);
         self.builder.switch_to_block(long);
         let out = self.scratch_address();
         self.call_preserving(self.target.unbox_int, &[object, out]);
