@@ -4,7 +4,7 @@
 //! they were; otherwise the helper does it, exactly as the interpreter would.
 
 use crate::Bailout;
-use crate::translator::{Edge, Translator};
+use crate::translator::{Edge, GIVE_UP_AFTER, Translator};
 use coluber_bytecode::{BinaryKind, Comparison, Feedback, Instruction, Kind, Seen};
 use coluber_ir::{BlockCall, Helper, Op, Overflow, Type, Value};
 
@@ -71,7 +71,7 @@ impl Translator<'_> {
         {
             return self.finish_binary(result);
         }
-        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace)? {
+        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace, instruction)? {
             return Ok(());
         }
         if self.binary_by_method(kind, inplace, instruction)? {
@@ -130,7 +130,12 @@ impl Translator<'_> {
 
     /// Arithmetic where ints and floats meet. With one operand certainly a float the result is one. Else floats take a
     /// path of their own and all others the helper.
-    fn binary_on_mixed_numbers(&mut self, kind: BinaryKind, inplace: bool) -> Result<bool, Bailout> {
+    fn binary_on_mixed_numbers(
+        &mut self,
+        kind: BinaryKind,
+        inplace: bool,
+        instruction: &Instruction,
+    ) -> Result<bool, Bailout> {
         use BinaryKind as B;
         if !matches!(kind, B::Add | B::Subtract | B::Multiply | B::TrueDivide) {
             return Ok(false);
@@ -180,7 +185,20 @@ impl Translator<'_> {
         self.block = Some(slow);
         let (before, after) = self.resumes();
         self.begin(before, after);
-        self.binary_generic(kind, inplace)?;
+        let code = self.state.top().code;
+        if self.snapshot.has_exited(code, instruction.start, "GuardNumber", GIVE_UP_AFTER) {
+            self.binary_generic(kind, inplace)?;
+        } else {
+            // Among numbers no Python code runs: what is known stays known.
+            let (left, right) = (self.peek(2)?, self.peek(1)?);
+            let state = self.before();
+            for value in [left, right].into_iter().filter(|value| self.kind(*value).is_none()).collect::<Vec<_>>() {
+                self.emit(Op::GuardNumber { value, state });
+            }
+            let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
+            let result = self.invoke(Helper::NumbersOp, &[left, right, number]).expect("a number is a result");
+            self.finish_binary(result)?;
+        }
         edges.push(Edge { block: self.block.take().expect("a helper's path is open"), state: self.state.clone() });
         self.merge(edges, after)?;
         Ok(true)
