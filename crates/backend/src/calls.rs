@@ -31,7 +31,7 @@ impl Lowerer<'_> {
         let frame = self.frame;
         self.store_instruction(frame, own);
         self.store_own_locals(own);
-        self.store_unboxed(own, state);
+        self.store_unboxed(&chain, state);
         let mut previous = frame;
         let mut word = self.inlined_word;
         for &inlined in chain.iter().rev().skip(1) {
@@ -147,18 +147,20 @@ impl Lowerer<'_> {
         }
     }
 
-    /// Puts unboxed locals where observers find them (`own` is the outermost state of `state`).
-    fn store_unboxed(&mut self, own: FrameStateId, state: FrameStateId) {
-        let words = self.state_words[&state].clone();
+    /// Puts what locals are made of that are no objects (numbers in registers, the fields of objects that do not exist)
+    /// where observers find it. `chain` are the activations of `state`.
+    fn store_unboxed(&mut self, chain: &[FrameStateId], state: FrameStateId) {
+        let function = self.function;
         let mut shown = Vec::new();
-        for slot in &self.function.states[own].locals {
+        for slot in chain.iter().flat_map(|state| &function.states[*state].locals) {
             if let SlotValue::Value(value) = slot
-                && !self.function.ty(*value).is_object()
+                && (!function.ty(*value).is_object() || function.is_virtual(function.root(*value)))
             {
-                shown.push(*value);
+                function.for_each_real_value(*value, &mut |value| shown.push(function.root(value)));
             }
         }
-        let words: Vec<_> = words.into_iter().filter(|(_, value)| shown.contains(value)).collect();
+        let words = self.state_words[&state].iter();
+        let words: Vec<_> = words.filter(|(_, value)| shown.contains(value)).copied().collect();
         self.store_words(&words);
     }
 

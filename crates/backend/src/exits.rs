@@ -3,7 +3,8 @@
 //! Exits with the same frame state share the block that stores; each has its own id in front of it.
 
 use crate::lower::Lowerer;
-use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitValue};
+use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitValue, ExitVirtual, VirtualShape};
+use coluber_ir::ops::Refs;
 use coluber_ir::{FrameStateId, Op, SlotValue, Type, Value};
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ struct Words {
     values: StateWords,
     /// Word of the next slot.
     next: u32,
+    /// Word of the next field of an object that the exit makes: behind those of the slots, so that states that differ
+    /// in such an object agree in the slots.
+    next_field: u32,
 }
 
 /// Words an operand stack slot can need: an iterator object and two fields.
@@ -136,9 +140,12 @@ impl Lowerer<'_> {
         let frame = self.function.states[state].clone();
         let caller = frame.caller.map(|caller| self.described_state(caller));
         let mut words = match (frame.caller, &caller) {
-            (Some(id), Some(caller)) => Words { values: self.state_words[&id].clone(), next: caller.next_word },
-            _ => Words { values: Vec::new(), next: self.first_exit_word },
+            (Some(id), Some(caller)) => {
+                Words { values: self.state_words[&id].clone(), next: caller.next_word, next_field: 0 }
+            }
+            _ => Words { values: Vec::new(), next: self.first_exit_word, next_field: 0 },
         };
+        words.next_field = words.next + frame.locals.len() as u32 + WORDS_PER_STACK_SLOT * frame.stack.len() as u32;
         let mut locals = Vec::with_capacity(frame.locals.len());
         for slot in &frame.locals {
             locals.push(self.exit_value(&mut words, *slot));
@@ -152,12 +159,32 @@ impl Lowerer<'_> {
         let own = ExitFrame { code: frame.code, function: frame.function, resume: frame.resume, locals, stack };
         let callers = caller.iter().flat_map(|caller| caller.frames.iter().cloned());
         let frames = std::iter::once(Arc::new(own)).chain(callers).collect();
-        self.exits.buffer_words = self.exits.buffer_words.max(words.next);
-        let described = Described { frames, next_word: words.next };
+        self.exits.buffer_words = self.exits.buffer_words.max(words.next_field);
+        let described = Described { frames, next_word: words.next_field };
         words.values.sort_unstable();
         self.state_words.insert(state, words.values);
         self.described.insert(state, described.clone());
         described
+    }
+
+    fn exit_virtual(&self, words: &mut Words, root: Value, op: &Op) -> ExitValue {
+        let mut operands = Vec::new();
+        op.for_each_operand(|operand| operands.push(operand));
+        let shape = match op {
+            Op::VirtualInstance { class, offsets, .. } => {
+                VirtualShape::Instance { class: *class, offsets: offsets.0.clone() }
+            }
+            _ => VirtualShape::Tuple,
+        };
+        let slot = words.next;
+        let fields = operands.into_iter().map(|operand| {
+            words.next = words.next_field;
+            words.next_field += 1;
+            self.exit_value(words, SlotValue::Value(operand))
+        });
+        let fields = fields.collect();
+        words.next = slot;
+        ExitValue::Virtual(Arc::new(ExitVirtual { id: root.as_u32(), shape, fields }))
     }
 
     fn exit_value(&self, words: &mut Words, slot: SlotValue) -> ExitValue {
@@ -166,6 +193,7 @@ impl Lowerer<'_> {
             SlotValue::Value(value) => {
                 let root = self.function.root(value);
                 match (self.function.ty(root), self.function.def_op(root)) {
+                    (_, Some(op)) if op.refs() == Refs::Virtual => self.exit_virtual(words, root, op),
                     (_, Some(Op::Constant { object })) => ExitValue::Constant(*object),
                     (_, Some(Op::NullConstant {})) => ExitValue::Null,
                     (_, Some(Op::IntConstant { value })) => ExitValue::IntConstant(*value),

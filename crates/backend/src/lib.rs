@@ -18,6 +18,7 @@ mod calls;
 mod compile;
 mod exits;
 mod lower;
+mod objects;
 mod packed;
 mod python_calls;
 mod references;

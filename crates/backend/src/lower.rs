@@ -317,6 +317,9 @@ impl<'a> Lowerer<'a> {
             }
             Op::BoxInt { value } => self.box_int(*value),
             Op::BoxFloat { value } => self.box_float(*value),
+            // Exits know what they are.
+            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } => return Ok(None),
+            Op::MakeTuple { .. } | Op::MakeInstance { .. } => self.make_object(op)?,
             Op::BoxBool { value } => {
                 let raw = self.value(*value);
                 let (yes, no) = (self.iconst(self.target.true_object), self.iconst(self.target.false_object));
@@ -1002,6 +1005,7 @@ fn most_arguments(function: &Function) -> u32 {
         Op::Invoke { arguments, .. } => arguments.len(),
         Op::Call { arguments, .. } | Op::CallKw { arguments, .. } => arguments.len(),
         Op::CallMoving { arguments, moved, .. } => arguments.len() + moved.len(),
+        Op::MakeTuple { items } => items.len(),
         _ => 0,
     };
     function.insts.values().map(|data| count(&data.op)).max().unwrap_or(0) as u32

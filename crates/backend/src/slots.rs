@@ -16,7 +16,9 @@ pub(crate) type Slots = HashMap<usize, Option<Value>>;
 pub(crate) fn visible(function: &Function, slot: SlotValue) -> Option<Value> {
     match slot {
         SlotValue::Value(value)
-            if function.ty(value).is_object() && !matches!(function.def_op(value), Some(Op::NullConstant {})) =>
+            if function.ty(value).is_object()
+                && !matches!(function.def_op(value), Some(Op::NullConstant {}))
+                && !function.is_virtual(function.root(value)) =>
         {
             Some(function.root(value))
         }

@@ -16,6 +16,10 @@ pub struct Target {
     pub box_int: u64,
     /// Address of `box_float(bits, out)`; preserves registers.
     pub box_float: u64,
+    /// Address of `make_tuple(items, count) -> object`, which takes the references and does not fail.
+    pub make_tuple: u64,
+    /// Address of `make_instance(class) -> object`: a new instance without attributes; does not fail.
+    pub make_instance: u64,
     /// Address of `unbox_int(object, out)`: `out[0]` is the value of an int of more than one digit, `out[1]` is 1 if it
     /// fits 64 bits, else 0; preserves registers.
     pub unbox_int: u64,
@@ -90,6 +94,10 @@ pub struct Layout {
     pub keys_shape: i32,
     /// `valid` byte within inline values.
     pub values_valid: i32,
+    /// Their `capacity` and `size` bytes.
+    pub values_capacity: i32,
+    /// See `values_capacity`.
+    pub values_size: i32,
     /// Managed dict pointer, from the object (negative).
     pub managed_dict: i32,
     pub function_code: i32,

@@ -73,6 +73,7 @@ pub enum ResultRefs {
     None,
     Owned,
     Borrowed,
+    Virtual,
     Alias(Ident),
 }
 
@@ -269,9 +270,10 @@ fn read_variant(variant: &Variant) -> Result<Declaration> {
                     "none" => ResultRefs::None,
                     "owned" => ResultRefs::Owned,
                     "borrowed" => ResultRefs::Borrowed,
+                    "promised" => ResultRefs::Virtual,
                     "alias" => ResultRefs::Alias(entry.argument()?),
                     _ => {
-                        return entry.error("`refs` is `none`, `owned`, `borrowed` or `alias(field)`");
+                        return entry.error("`refs` is `none`, `owned`, `borrowed`, `promised` or `alias(field)`");
                     }
                 };
             }

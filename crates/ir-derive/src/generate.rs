@@ -191,6 +191,7 @@ fn refs_arm(declaration: &Declaration) -> TokenStream {
     match &declaration.refs {
         ResultRefs::None => quote! { Self::#name { .. } => crate::ops::Refs::None, },
         ResultRefs::Owned => quote! { Self::#name { .. } => crate::ops::Refs::Owned, },
+        ResultRefs::Virtual => quote! { Self::#name { .. } => crate::ops::Refs::Virtual, },
         ResultRefs::Borrowed => quote! { Self::#name { .. } => crate::ops::Refs::Borrowed, },
         ResultRefs::Alias(field) => {
             quote! { Self::#name { #field, .. } => crate::ops::Refs::Alias(*#field), }

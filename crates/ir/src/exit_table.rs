@@ -22,7 +22,7 @@ pub enum ExitKind {
 }
 
 /// Where a slot's value comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExitValue {
     /// Unbound or NULL.
     Null,
@@ -70,6 +70,33 @@ pub enum ExitValue {
         owned: bool,
         /// Word with the next index.
         index: u32,
+    },
+    /// An object that the exit makes.
+    Virtual(Arc<ExitVirtual>),
+}
+
+/// An object that compiled code did not make. All mentions of one object in an exit have the same number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExitVirtual {
+    /// Its number in the unit.
+    pub id: u32,
+    /// What it is.
+    pub shape: VirtualShape,
+    /// Its items, or the values of its fields in the order in which they were set.
+    pub fields: Vec<ExitValue>,
+}
+
+/// What an object is that an exit makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VirtualShape {
+    /// A tuple.
+    Tuple,
+    /// An instance with inline values.
+    Instance {
+        /// Its class.
+        class: ObjectId,
+        /// Where its fields are: offsets in bytes.
+        offsets: Vec<u32>,
     },
 }
 
@@ -181,11 +208,15 @@ impl Reader<'_> {
 }
 
 fn write_value(bytes: &mut Vec<u8>, value: &ExitValue) {
+    if let ExitValue::Virtual(object) = value {
+        return write_virtual(bytes, object);
+    }
     let mut put = |tag: u64, numbers: &[u64]| {
         write(bytes, tag);
         numbers.iter().for_each(|number| write(bytes, *number));
     };
     match *value {
+        ExitValue::Virtual(_) => unreachable!("written above"),
         ExitValue::Null => put(0, &[]),
         ExitValue::Constant(id) => put(1, &[id.0.into()]),
         ExitValue::Object { word, owned } => put(2 + u64::from(owned), &[word.into()]),
@@ -210,6 +241,33 @@ fn write_value(bytes: &mut Vec<u8>, value: &ExitValue) {
     }
 }
 
+fn write_virtual(bytes: &mut Vec<u8>, object: &ExitVirtual) {
+    let tag = match &object.shape {
+        VirtualShape::Tuple => 15,
+        VirtualShape::Instance { .. } => 16,
+    };
+    write(bytes, tag);
+    write(bytes, object.id.into());
+    write(bytes, object.fields.len() as u64);
+    if let VirtualShape::Instance { class, offsets } = &object.shape {
+        write(bytes, class.0.into());
+        offsets.iter().for_each(|offset| write(bytes, (*offset).into()));
+    }
+    object.fields.iter().for_each(|field| write_value(bytes, field));
+}
+
+fn read_virtual(from: &mut Reader, is_instance: bool) -> ExitValue {
+    let (id, count) = (from.word(), from.number());
+    let shape = if is_instance {
+        let class = ObjectId(from.word());
+        VirtualShape::Instance { class, offsets: (0..count).map(|_| from.word()).collect() }
+    } else {
+        VirtualShape::Tuple
+    };
+    let fields = (0..count).map(|_| read_value(from)).collect();
+    ExitValue::Virtual(Arc::new(ExitVirtual { id, shape, fields }))
+}
+
 fn read_value(from: &mut Reader) -> ExitValue {
     match from.number() {
         0 => ExitValue::Null,
@@ -232,6 +290,8 @@ fn read_value(from: &mut Reader) -> ExitValue {
         12 => ExitValue::SequenceIterator { object: from.word(), owned: from.flag(), index: from.word() },
         13 => ExitValue::IntConstant(from.signed()),
         14 => ExitValue::TaggedIntConstant(from.signed()),
+        15 => read_virtual(from, false),
+        16 => read_virtual(from, true),
         tag => unreachable!("no value has the tag {tag}"),
     }
 }
@@ -361,6 +421,18 @@ mod tests {
             ExitValue::TaggedIntConstant(1 << 40),
             ExitValue::RangeIterator { object: 8, owned: true, start: 9, length: 10 },
             ExitValue::SequenceIterator { object: 11, owned: false, index: 12 },
+            ExitValue::Virtual(Arc::new(ExitVirtual {
+                id: 300,
+                shape: VirtualShape::Instance { class: ObjectId(4), offsets: vec![48, 24] },
+                fields: vec![
+                    ExitValue::Float(13),
+                    ExitValue::Virtual(Arc::new(ExitVirtual {
+                        id: 7,
+                        shape: VirtualShape::Tuple,
+                        fields: vec![ExitValue::Null],
+                    })),
+                ],
+            })),
         ];
         let outer = Arc::new(ExitFrame {
             code: 0,

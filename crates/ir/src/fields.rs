@@ -98,6 +98,30 @@ impl Immediate for FloatBits {
     }
 }
 
+/// Byte offsets of fields, in the order in which they were set: `24.40.32`, or `none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Offsets(pub Vec<u32>);
+
+impl Immediate for Offsets {
+    fn to_text(&self) -> String {
+        if self.0.is_empty() {
+            return "none".to_string();
+        }
+        self.0.iter().map(u32::to_string).collect::<Vec<_>>().join(".")
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text == "none" {
+            return Some(Offsets::default());
+        }
+        text.split('.').map(|offset| offset.parse().ok()).collect::<Option<Vec<u32>>>().map(Offsets)
+    }
+
+    fn samples() -> Vec<Self> {
+        vec![Offsets::default(), Offsets(vec![24]), Offsets(vec![48, 24, 32])]
+    }
+}
+
 macro_rules! number_immediates {
     ($($ty:ty),*) => {$(
         impl Immediate for $ty {
@@ -209,6 +233,7 @@ mod tests {
     #[test]
     fn immediates_round_trip() {
         round_trips::<FloatBits>();
+        round_trips::<Offsets>();
         round_trips::<i64>();
         round_trips::<u32>();
         round_trips::<bool>();

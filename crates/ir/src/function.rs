@@ -232,15 +232,31 @@ impl Function {
         result
     }
 
-    /// Calls `f` with each value that a state and its callers refer to.
+    /// Calls `f` with each value that a state and its callers refer to; for an object that does not exist yet with what
+    /// it is to be made of.
     pub fn for_each_state_value(&self, state: FrameStateId, mut f: impl FnMut(Value)) {
         let mut next = Some(state);
         while let Some(id) = next {
             for slot in self.states[id].slots() {
-                slot.for_each(&mut f);
+                slot.for_each(|value| self.for_each_real_value(value, &mut f));
             }
             next = self.states[id].caller;
         }
+    }
+
+    /// Calls `f` with the value, or with what it is to be made of if it does not exist yet.
+    pub fn for_each_real_value(&self, value: Value, f: &mut dyn FnMut(Value)) {
+        match self.def_op(value) {
+            Some(op) if op.refs() == crate::ops::Refs::Virtual => {
+                op.for_each_operand(|operand| self.for_each_real_value(operand, f));
+            }
+            _ => f(value),
+        }
+    }
+
+    /// Whether a value is an object that does not exist yet.
+    pub fn is_virtual(&self, value: Value) -> bool {
+        self.def_op(value).is_some_and(|op| op.refs() == crate::ops::Refs::Virtual)
     }
 
     /// Result type of an op, `None` if it has no result.

@@ -18,10 +18,10 @@ pub use host::{Host, PackedItem, Raised};
 use crate::ops::{Packed, Refs};
 use crate::verify::balance::References;
 use crate::{
-    Block, BlockCall, Cfg, FrameStateId, Function, Inst, ObjectId, Op, Overflow, Resume, SlotValue, Type, Value,
+    Block, BlockCall, Cfg, FrameStateId, Function, Helper, Inst, ObjectId, Op, Overflow, Resume, SlotValue, Type, Value,
 };
 use cranelift_entity::SecondaryMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The contents of a value.
@@ -160,6 +160,14 @@ impl From<Raised> for Stop {
     }
 }
 
+/// What an exit has handed out so far.
+struct Taken<O> {
+    /// Roots whose reference a slot has taken.
+    roots: BTreeSet<Value>,
+    /// Objects that the exit has made.
+    made: BTreeMap<Value, O>,
+}
+
 struct Interpreter<'a, 'h, H: Host> {
     function: &'a Function,
     references: References<'a>,
@@ -223,6 +231,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
     fn define(&mut self, inst: Inst, datum: Option<Datum<H::Object>>) -> Result<(), InterpretError> {
         let data = &self.function.insts[inst];
         match (data.result, datum) {
+            (Some(_), None) if data.op.refs() == Refs::Virtual => Ok(()),
             (Some(result), Some(datum)) => {
                 if !has_type(datum, self.function.ty(result)) {
                     return self.broken(inst, format!("the result is {datum:?}"));
@@ -301,7 +310,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
     // ---- leaving
 
     fn frames(&mut self, state: FrameStateId) -> Result<Vec<Frame<H::Object>>, Stop> {
-        let mut taken = BTreeSet::new();
+        let mut taken = Taken { roots: BTreeSet::new(), made: BTreeMap::new() };
         let mut frames = Vec::new();
         let mut next = Some(state);
         while let Some(id) = next {
@@ -321,7 +330,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
         Ok(frames)
     }
 
-    fn slot(&mut self, slot: &SlotValue, taken: &mut BTreeSet<Value>) -> Result<FrameSlot<H::Object>, Stop> {
+    fn slot(&mut self, slot: &SlotValue, taken: &mut Taken<H::Object>) -> Result<FrameSlot<H::Object>, Stop> {
         Ok(match *slot {
             SlotValue::Null => FrameSlot::Value(Datum::Null),
             SlotValue::Value(value) => FrameSlot::Value(self.place(value, taken)?),
@@ -337,7 +346,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
         })
     }
 
-    fn place_object(&mut self, value: Value, taken: &mut BTreeSet<Value>) -> Result<H::Object, Stop> {
+    fn place_object(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<H::Object, Stop> {
         match self.place(value, taken)? {
             Datum::Object(object) => Ok(object),
             other => Err(Stop::Broken(format!("{value} is {other:?}, not an object"))),
@@ -345,15 +354,73 @@ impl<H: Host> Interpreter<'_, '_, H> {
     }
 
     /// A value for a slot. The first slot takes the reference that is held, all others get one of their own.
-    fn place(&mut self, value: Value, taken: &mut BTreeSet<Value>) -> Result<Datum<H::Object>, Stop> {
+    fn place(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<Datum<H::Object>, Stop> {
+        if self.function.is_virtual(value) {
+            return self.place_virtual(value, taken);
+        }
         let datum = self.datum(value)?;
         if let Datum::Object(object) = datum {
             let root = self.function.root(value);
-            if !self.references.needs_holding(root) || !taken.insert(root) {
+            if !self.references.needs_holding(root) || !taken.roots.insert(root) {
                 self.host.incref(object);
             }
         }
         Ok(datum)
+    }
+
+    /// An object that comes to exist because the function is left.
+    fn place_virtual(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<Datum<H::Object>, Stop> {
+        if let Some(&object) = taken.made.get(&value) {
+            self.host.incref(object);
+            return Ok(Datum::Object(object));
+        }
+        let op = self.function.def_op(value).expect("it has a definition");
+        let mut operands = Vec::new();
+        op.for_each_operand(|operand| operands.push(operand));
+        let mut items = Vec::new();
+        for operand in operands {
+            items.push(match self.place(operand, taken)? {
+                Datum::Object(object) => object,
+                Datum::Int(int) => self.host.new_int(int),
+                Datum::Float(float) => self.host.new_float(float),
+                Datum::Bool(truth) => {
+                    let object = self.host.bool_object(truth);
+                    self.host.incref(object);
+                    object
+                }
+                Datum::Null => return Err(Stop::Broken(format!("{operand} is NULL, not an object"))),
+            });
+        }
+        let object = match op {
+            Op::VirtualInstance { class, offsets, .. } => self.make_instance(*class, &offsets.0, items)?,
+            _ => self.make_tuple(items)?,
+        };
+        taken.made.insert(value, object);
+        Ok(Datum::Object(object))
+    }
+
+    /// A tuple of objects that come with a reference.
+    fn make_tuple(&mut self, items: Vec<H::Object>) -> Result<H::Object, Stop> {
+        let items: Vec<_> = items.into_iter().map(Datum::Object).collect();
+        self.made_by(Helper::BuildTuple, &items)
+    }
+
+    /// An instance with fields that come with a reference.
+    fn make_instance(&mut self, class: ObjectId, offsets: &[u32], values: Vec<H::Object>) -> Result<H::Object, Stop> {
+        let class = self.host.constant(class);
+        let object = self.made_by(Helper::NewInstance, &[Datum::Object(class)])?;
+        for (&offset, value) in offsets.iter().zip(values) {
+            // The number of the value says nothing that the offset does not.
+            self.host.set_field(object, offset, None, value);
+        }
+        Ok(object)
+    }
+
+    fn made_by(&mut self, helper: Helper, arguments: &[Datum<H::Object>]) -> Result<H::Object, Stop> {
+        match self.host.invoke(helper, arguments) {
+            Ok(Some(Datum::Object(object))) => Ok(object),
+            _ => Err(Stop::Broken("out of memory".to_string())),
+        }
     }
 
     // ---- ops
@@ -689,6 +756,18 @@ impl<H: Host> Interpreter<'_, '_, H> {
                     return Err(Stop::Exit);
                 }
                 None
+            }
+
+            // ---- objects that do not exist yet, and how they come to exist
+            // Only states name them: see `place_virtual`.
+            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } => return Ok(Next::Continue(None)),
+            Op::MakeTuple { items } => {
+                let items = items.iter().map(|item| self.given(*item)).collect::<Result<_, _>>()?;
+                Some(Datum::Object(self.make_tuple(items)?))
+            }
+            Op::MakeInstance { class, offsets, values } => {
+                let values = values.iter().map(|value| self.given(*value)).collect::<Result<_, _>>()?;
+                Some(Datum::Object(self.make_instance(*class, &offsets.0, values)?))
             }
 
             // ---- attributes, cells, iterators

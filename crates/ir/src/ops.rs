@@ -5,7 +5,7 @@
 //! * `result = T`: type of the result: a [`Type`] without payload (`Object`, `Nullable`, `I64`, `F64`, `Bool`),
 //!   `Exact(Kind)`, `of(field)` (the operand's type), or `custom` (computed in [`Op::custom_result_type`]); absent: none;
 //! * `refs = owned | borrowed | none`: whether a result object is owned by the compiled code; required with an object
-//!   result. `alias(field)`: the result is the operand itself, refined;
+//!   result. `promised`: there is no object yet, see [`Refs::Virtual`]. `alias(field)`: the result is the operand itself, refined;
 //! * `steals(field, ...)`: operands whose reference the op consumes;
 //! * `pure`: no effect at all; else any of `reads(Memory...)`, `writes(Memory...)`, `exits` (may leave compiled code by
 //!   its `state`), `raises` (may raise; the exception leaves by its `state`), `runs_python`, `terminator`;
@@ -19,6 +19,7 @@
 //! Fields of type [`Value`] and `Vec<Value>` are operands, [`FrameStateId`] is the state, [`BlockCall`]s are targets,
 //! all others are immediates.
 
+use crate::fields::Offsets;
 use crate::{BlockCall, FrameStateId, Function, Helper, Type, Value};
 use coluber_bytecode::{Comparison, Kind, ObjectId};
 use coluber_ir_derive::{Immediate, OpTable};
@@ -81,6 +82,9 @@ pub enum Refs {
     Owned,
     /// Somebody else holds the object.
     Borrowed,
+    /// There is no object yet: only frame states and other such values name it. An exit makes it, out of the operands,
+    /// whose references it takes over.
+    Virtual,
     /// The result is the operand itself.
     Alias(Value),
 }
@@ -497,6 +501,20 @@ pub enum Op {
     /// Makes an index count from the front; exits if it is out of range.
     #[op(takes(I64), result = I64, exits)]
     GuardIndex { index: Value, length: Value, state: FrameStateId },
+
+    // ---- objects that do not exist yet, and how they come to exist
+    /// A tuple that frame states name, to be made by the exit that needs it.
+    #[op(takes(Any), result = Exact(Tuple), refs = promised, pure)]
+    VirtualTuple { items: Vec<Value> },
+    /// The same for an instance of a class with inline values: those at `offsets` are set, in this order.
+    #[op(takes(Any), result = Object, refs = promised, pure)]
+    VirtualInstance { class: ObjectId, offsets: Offsets, values: Vec<Value> },
+    /// A new tuple. May raise MemoryError only.
+    #[op(result = Exact(Tuple), refs = owned, steals(items), pure)]
+    MakeTuple { items: Vec<Value> },
+    /// A new instance of a class with inline values: those at `offsets` are set, in this order. May raise MemoryError only.
+    #[op(result = Object, refs = owned, steals(values), pure)]
+    MakeInstance { class: ObjectId, offsets: Offsets, values: Vec<Value> },
 
     // ---- attributes
     /// The attribute `offset` bytes into the object; exits if it is unset.

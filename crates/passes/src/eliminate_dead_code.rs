@@ -14,6 +14,7 @@
 
 use crate::analysis::Uses;
 use crate::manager::{Changed, Pass};
+use coluber_ir::ops::Refs;
 use coluber_ir::{Function, Op, Value};
 use cranelift_entity::SecondaryMap;
 
@@ -45,7 +46,10 @@ fn sink_boxes(function: &mut Function) -> bool {
             let data = &function.insts[inst];
             let (Op::BoxInt { value } | Op::BoxFloat { value } | Op::BoxBool { value }) = data.op else { continue };
             let boxed = data.result.expect("a box is a result");
-            let only_ends = uses.of(boxed).iter().all(|(_, user)| matches!(function.insts[*user].op, Op::Kill { .. }));
+            let only_ends = uses.of(boxed).iter().all(|(_, user)| {
+                let op = &function.insts[*user].op;
+                matches!(op, Op::Kill { .. }) || op.refs() == Refs::Virtual
+            });
             if only_ends {
                 replaced.push((boxed, value, inst));
             }

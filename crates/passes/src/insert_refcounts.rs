@@ -54,7 +54,7 @@ impl Pass for InsertRefcounts {
                 ValueDef::Result(inst) => match function.insts[inst].op.refs() {
                     Refs::Owned => true,
                     Refs::Borrowed => consumed.contains(&value),
-                    Refs::Alias(_) | Refs::None => false,
+                    Refs::Alias(_) | Refs::Virtual | Refs::None => false,
                 },
             };
         }

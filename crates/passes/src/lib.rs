@@ -9,7 +9,9 @@ pub mod elide_kills;
 pub mod eliminate_dead_code;
 pub mod insert_refcounts;
 mod manager;
+pub mod merge_copies;
 pub mod number_values;
+pub mod remove_allocations;
 pub mod remove_guards;
 
 pub use manager::{Changed, Pass, PassContext, PassRecord, run_pipeline};
@@ -23,6 +25,8 @@ pub fn by_name(name: &str) -> Option<Box<dyn Pass>> {
 pub fn all() -> Vec<Box<dyn Pass>> {
     vec![
         Box::new(number_values::NumberValues),
+        Box::new(remove_allocations::RemoveAllocations),
+        Box::new(merge_copies::MergeCopies),
         Box::new(remove_guards::RemoveGuards),
         Box::new(eliminate_dead_code::EliminateDeadCode),
         Box::new(elide_kills::ElideKills),

@@ -116,7 +116,7 @@ fn is_numberable(function: &Function, op: &Op) -> bool {
             op,
             Op::Constant { .. } | Op::NoneConstant {} | Op::NullConstant {} | Op::BoxBool { .. } | Op::LoadFunction {}
         ),
-        Refs::Owned => false,
+        Refs::Owned | Refs::Virtual => false,
     };
     pure && identity_free && !matches!(op, Op::GuardStackTag { .. } | Op::LoadStackInt { .. })
 }

@@ -14,6 +14,7 @@ use crate::observers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
 use crate::shortage;
 use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, TakenExit, UnitRecord, door_bits};
+use crate::virtuals;
 use coluber_cpython::layout;
 use coluber_cpython::raw::{self, Attached, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_ir::Resume;
@@ -115,10 +116,13 @@ unsafe fn leave_at(
             let reraised = RERAISED.swap(ptr::null_mut(), Ordering::Relaxed);
             is_reraise = !reraised.is_null() && reraised == tstate.current_exception();
         }
-        let is_filled = fill_frames(buffer, unit, &exit.frames, &frames);
+        let mut overwritten = Vec::new();
+        let made = virtuals::make(buffer, unit, &exit.made, &requests.made, &mut overwritten);
+        let is_filled = fill_frames(buffer, unit, &exit.frames, &frames, &made);
+        let is_made = virtuals::release(made);
         if shortage::raise(tstate) {
             raised = true;
-        } else if !is_filled {
+        } else if !is_filled || !is_made {
             // An object could not be made: the exception replaces what was to happen.
             PyErr_NoMemory();
             raised = true;
@@ -132,7 +136,6 @@ unsafe fn leave_at(
                 object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().write(frame);
             }
         }
-        let mut overwritten = Vec::new();
         for (depth, place, value) in requests.written {
             if let Some(frame) = (count - 1).checked_sub(depth).map(|index| frames[index]) {
                 overwritten.push(frame.slot(place).read());
@@ -259,13 +262,19 @@ unsafe fn adopt_frame_objects(tstate: ThreadState, own: Frame, frames: &[Frame])
 }
 
 /// Fills locals, operand stacks and instruction pointers. False if memory was exhausted (the slot is then empty).
-unsafe fn fill_frames(buffer: *const u64, unit: &UnitRecord, plans: &[PlannedFrame], frames: &[Frame]) -> bool {
+unsafe fn fill_frames(
+    buffer: *const u64,
+    unit: &UnitRecord,
+    plans: &[PlannedFrame],
+    frames: &[Frame],
+    made: &[*mut PyObject],
+) -> bool {
     let mut complete = true;
     // SAFETY: see `leave`.
     unsafe {
         for (plan, frame) in plans.iter().zip(frames) {
             for (place, fill) in plan.fills.iter().enumerate() {
-                let value = fill_value(buffer, unit, frames, *fill).unwrap_or_else(|| {
+                let value = fill_value(buffer, unit, frames, made, *fill).unwrap_or_else(|| {
                     complete = false;
                     StackRef::NULL
                 });
@@ -291,7 +300,17 @@ unsafe fn set_return_offset(frame: Frame, resume: Resume) {
     }
 }
 
-unsafe fn fill_value(buffer: *const u64, unit: &UnitRecord, frames: &[Frame], fill: Fill) -> Option<StackRef> {
+/// What comes into a place; `None` if memory is exhausted.
+///
+/// # Safety
+/// The buffer's words hold what the exit table says; all that `fill` refers to is filled or made already.
+pub(crate) unsafe fn fill_value(
+    buffer: *const u64,
+    unit: &UnitRecord,
+    frames: &[Frame],
+    made: &[*mut PyObject],
+    fill: Fill,
+) -> Option<StackRef> {
     // SAFETY: the words hold what the exit table says.
     unsafe {
         let word = |word: u32| buffer.add(word as usize).read();
@@ -316,6 +335,10 @@ unsafe fn fill_value(buffer: *const u64, unit: &UnitRecord, frames: &[Frame], fi
             Fill::BoolConstant(value) => owned(truth(value)),
             Fill::TaggedInt(number) => StackRef::tagged_int(word(number) as i64),
             Fill::TaggedIntConstant(value) => StackRef::tagged_int(value),
+            Fill::Made(place) => match made[place as usize] {
+                object if object.is_null() => return None,
+                object => owned(Py_NewRef(object)),
+            },
             Fill::Same(frame, place) => {
                 let first = frames[frame as usize].slot(place as usize).read();
                 if first.is_null() {

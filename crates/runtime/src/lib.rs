@@ -6,7 +6,7 @@
 //! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
 //! - [`links`], [`callees`]: calls of functions out of compiled code,
 //! - [`frames`]: interpreter frames,
-//! - [`plan`], [`exits`]: leaving compiled code,
+//! - [`plan`], [`exits`], [`virtuals`]: leaving compiled code,
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
 //! - [`shortage`]: no memory for a number,
 //! - [`observers`]: making the locals of running compiled code visible,
@@ -34,3 +34,4 @@ pub mod retire;
 pub mod shortage;
 pub mod stub;
 pub mod unit;
+pub mod virtuals;

@@ -14,8 +14,9 @@
 use crate::enter::{ATTENTION, attention};
 use crate::exits::unit_of_buffer;
 use crate::gil::UnderGil;
-use crate::plan::Fill;
+use crate::plan::{Fill, Make};
 use crate::unit::{INLINED_MARK, LEAVE_WORD, NATIVE_MARK};
+use crate::virtuals;
 use coluber_cpython::hooks::{Interposed, interpose_builtin, interpose_getter};
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Attached, Frame, StackRef, TypeRef};
@@ -58,6 +59,8 @@ pub struct Requests {
     pub frame_objects: Vec<(usize, *mut PyObject)>,
     /// Slots that were written through `f_locals`, with what they hold now.
     pub written: Vec<(usize, usize, StackRef)>,
+    /// Objects that were made for observers, by their number in the unit.
+    pub made: Vec<(u32, *mut PyObject)>,
 }
 
 static SET_ASIDE: UnderGil<Vec<SetAside>> = UnderGil::new(Vec::new());
@@ -143,7 +146,7 @@ unsafe fn watch_slots(py: Attached, frame: Frame) {
 /// # Safety
 /// The unit's own frame, running.
 pub unsafe fn take_requests(py: Attached, own: Frame) -> Requests {
-    let mut requests = Requests::default();
+    let mut requests = Requests { made: virtuals::take_kept(py, own.0 as usize), ..Requests::default() };
     SET_ASIDE.borrow(py).retain(|kept| {
         let is_its = kept.own == own.0 as usize;
         if is_its {
@@ -219,6 +222,26 @@ pub unsafe fn materialize(py: Attached, frame: Frame) {
                     frame.slot(place).write(StackRef::NULL);
                     continue;
                 }
+                Fill::Made(number) => {
+                    source = match &exit.made[number as usize] {
+                        Make::Number(number) => *number,
+                        Make::Object { .. } => {
+                            let object = virtuals::show(py, own.0 as usize, buffer, unit, &exit.made, number);
+                            if !object.is_null() {
+                                frame.slot(place).write(StackRef::borrowed(object));
+                                request_leave(own);
+                            }
+                            continue;
+                        }
+                    };
+                    match source {
+                        Fill::Int(number) => (word(number), false),
+                        Fill::IntConstant(value) => (value as u64, false),
+                        Fill::Float(number) => (word(number), true),
+                        Fill::FloatConstant(bits) => (bits, true),
+                        _ => continue,
+                    }
+                }
                 _ => continue,
             };
             let object = kept_object(py, own, frame, place, bits, is_float);
@@ -264,7 +287,8 @@ unsafe fn kept_object(
 
 /// Releases what was made for observers of an activation that has ended.
 pub fn release_finished(py: Attached, own: Frame) {
-    let mut finished = Vec::new();
+    let mut finished: Vec<usize> =
+        virtuals::take_kept(py, own.0 as usize).into_iter().map(|(_, object)| object as usize).collect();
     // A finished activation has left or returned; its slots are gone.
     SHOWN.borrow(py).retain(|shown| shown.own != own.0 as usize);
     let mut kept = KEPT.borrow(py);

@@ -3,7 +3,7 @@
 //!
 //! Also here: looking up a handler in CPython's exception table. Nothing here touches the interpreter.
 
-use coluber_ir::exit_table::{Exit, ExitKind, ExitValue};
+use coluber_ir::exit_table::{Exit, ExitKind, ExitValue, ExitVirtual, VirtualShape};
 use coluber_ir::{ObjectId, Resume};
 
 /// How one slot is filled.
@@ -35,6 +35,24 @@ pub enum Fill {
     TaggedIntConstant(i64),
     /// The object that was boxed for an earlier slot of the exit: (frame, place in it).
     Same(u32, u32),
+    /// An object that the exit makes, by its place in [`PlannedExit::made`].
+    Made(u32),
+}
+
+/// An object to be made before frames are filled.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Make {
+    /// A number that is a field of one, and perhaps stands in slots too.
+    Number(Fill),
+    /// A tuple or an instance that compiled code did without.
+    Object {
+        /// Its number in the unit.
+        id: u32,
+        /// What it is.
+        shape: VirtualShape,
+        /// Its items, or the values of its fields in the order in which they were set.
+        fields: Vec<Fill>,
+    },
 }
 
 /// A field of an iterator that has to be set.
@@ -73,10 +91,13 @@ pub struct PlannedExit {
     pub guilty: Option<u32>,
     /// Iterators to be brought up to date first.
     pub updates: Vec<Update>,
+    /// Objects to be made first, each behind those it is made of.
+    pub made: Vec<Make>,
     /// Innermost first; the last one is the unit's own.
     pub frames: Vec<PlannedFrame>,
 }
 
+/// A number that is boxed once, wherever it stands.
 #[derive(PartialEq)]
 enum Box {
     Int(u32),
@@ -85,57 +106,110 @@ enum Box {
     FloatConstant(u64),
 }
 
-/// Decides who takes what.
-pub fn plan_exit(exit: &Exit) -> PlannedExit {
-    let mut taken: Vec<u32> = Vec::new();
-    let mut boxes: Vec<(Box, (u32, u32))> = Vec::new();
-    let mut updates = Vec::new();
-    let mut object = |word: u32, owned: bool| {
-        if owned && !taken.contains(&word) {
-            taken.push(word);
+/// What was decided so far about an exit.
+#[derive(Default)]
+struct Planner {
+    /// Words whose reference is given to a place.
+    taken: Vec<u32>,
+    /// Numbers and the fill that gives the object once it was made.
+    boxes: Vec<(Box, Fill)>,
+    updates: Vec<Update>,
+    made: Vec<Make>,
+}
+
+impl Planner {
+    fn object(&mut self, word: u32, owned: bool) -> Fill {
+        if owned && !self.taken.contains(&word) {
+            self.taken.push(word);
             Fill::Take(word)
         } else {
             Fill::Share(word)
         }
-    };
-    let mut boxed = |what: Box, fill: Fill, place: (u32, u32)| match boxes.iter().find(|(seen, _)| *seen == what) {
-        Some((_, (frame, place))) => Fill::Same(*frame, *place),
-        None => {
-            boxes.push((what, place));
-            fill
+    }
+
+    /// A number in a place where `later` gives its object to other places.
+    fn number(&mut self, what: Box, fill: Fill, later: Option<Fill>) -> Fill {
+        if let Some((_, same)) = self.boxes.iter().find(|(seen, _)| *seen == what) {
+            return *same;
         }
-    };
+        match later {
+            Some(same) => {
+                self.boxes.push((what, same));
+                fill
+            }
+            None => {
+                let made = Fill::Made(self.made.len() as u32);
+                self.made.push(Make::Number(fill));
+                self.boxes.push((what, made));
+                made
+            }
+        }
+    }
+
+    /// How a value comes into its place; `slot` is the place if it is a slot of a frame.
+    fn fill(&mut self, value: &ExitValue, slot: Option<(u32, u32)>) -> Fill {
+        let later = slot.map(|(frame, place)| Fill::Same(frame, place));
+        match *value {
+            ExitValue::Null => Fill::Null,
+            ExitValue::Constant(id) => Fill::Constant(id),
+            ExitValue::Object { word, owned } => self.object(word, owned),
+            ExitValue::Int(word) => self.number(Box::Int(word), Fill::Int(word), later),
+            ExitValue::IntConstant(value) => self.number(Box::IntConstant(value), Fill::IntConstant(value), later),
+            ExitValue::Float(word) => self.number(Box::Float(word), Fill::Float(word), later),
+            ExitValue::FloatConstant(bits) => self.number(Box::FloatConstant(bits), Fill::FloatConstant(bits), later),
+            ExitValue::Bool(word) => Fill::Bool(word),
+            ExitValue::BoolConstant(value) => Fill::BoolConstant(value),
+            ExitValue::TaggedInt(word) => Fill::TaggedInt(word),
+            ExitValue::TaggedIntConstant(value) => Fill::TaggedIntConstant(value),
+            ExitValue::RangeIterator { object, owned, start, length } => {
+                self.updates.push(Update::Range { object, start, length });
+                self.object(object, owned)
+            }
+            ExitValue::SequenceIterator { object, owned, index } => {
+                self.updates.push(Update::Sequence { object, index });
+                self.object(object, owned)
+            }
+            ExitValue::Virtual(ref object) => self.make(object),
+        }
+    }
+
+    fn make(&mut self, object: &ExitVirtual) -> Fill {
+        let known = self.made.iter().position(|make| matches!(make, Make::Object { id, .. } if *id == object.id));
+        if let Some(place) = known {
+            return Fill::Made(place as u32);
+        }
+        let fields = object.fields.iter().map(|field| self.fill(field, None)).collect();
+        self.made.push(Make::Object { id: object.id, shape: object.shape.clone(), fields });
+        Fill::Made(self.made.len() as u32 - 1)
+    }
+}
+
+/// Decides who takes what.
+pub fn plan_exit(exit: &Exit) -> PlannedExit {
+    let mut planner = Planner::default();
+    // These are made before any frame is filled, so that slots can share what they are made of.
+    for value in exit.frames.iter().flat_map(|frame| frame.locals.iter().chain(&frame.stack)) {
+        if let ExitValue::Virtual(object) = value {
+            planner.make(object);
+        }
+    }
     let mut frames = Vec::new();
     for (number, frame) in exit.frames.iter().enumerate() {
         let values = frame.locals.iter().chain(&frame.stack).enumerate();
-        let fills = values.map(|(place, value)| {
-            let place = (number as u32, place as u32);
-            match *value {
-                ExitValue::Null => Fill::Null,
-                ExitValue::Constant(id) => Fill::Constant(id),
-                ExitValue::Object { word, owned } => object(word, owned),
-                ExitValue::Int(word) => boxed(Box::Int(word), Fill::Int(word), place),
-                ExitValue::IntConstant(value) => boxed(Box::IntConstant(value), Fill::IntConstant(value), place),
-                ExitValue::Float(word) => boxed(Box::Float(word), Fill::Float(word), place),
-                ExitValue::FloatConstant(bits) => boxed(Box::FloatConstant(bits), Fill::FloatConstant(bits), place),
-                ExitValue::Bool(word) => Fill::Bool(word),
-                ExitValue::BoolConstant(value) => Fill::BoolConstant(value),
-                ExitValue::TaggedInt(word) => Fill::TaggedInt(word),
-                ExitValue::TaggedIntConstant(value) => Fill::TaggedIntConstant(value),
-                ExitValue::RangeIterator { object: word, owned, start, length } => {
-                    updates.push(Update::Range { object: word, start, length });
-                    object(word, owned)
-                }
-                ExitValue::SequenceIterator { object: word, owned, index } => {
-                    updates.push(Update::Sequence { object: word, index });
-                    object(word, owned)
-                }
-            }
-        });
+        let fills = values.map(|(place, value)| planner.fill(value, Some((number as u32, place as u32))));
         let fills = fills.collect();
         frames.push(PlannedFrame { code: frame.code, function: frame.function, resume: frame.resume, fills });
     }
-    PlannedExit { kind: exit.kind, reason: exit.reason, benign: exit.benign, guilty: exit.guilty, updates, frames }
+    let Planner { updates, made, .. } = planner;
+    PlannedExit {
+        kind: exit.kind,
+        reason: exit.reason,
+        benign: exit.benign,
+        guilty: exit.guilty,
+        updates,
+        made,
+        frames,
+    }
 }
 
 /// A handler found in an exception table.
@@ -199,7 +273,8 @@ mod tests {
     fn one_place_takes_an_owned_reference() {
         let owned = ExitValue::Object { word: 2, owned: true };
         let borrowed = ExitValue::Object { word: 3, owned: false };
-        let plan = plan_exit(&exit(vec![(vec![owned, borrowed], vec![]), (vec![borrowed], vec![owned])]));
+        let plan =
+            plan_exit(&exit(vec![(vec![owned.clone(), borrowed.clone()], vec![]), (vec![borrowed], vec![owned])]));
         assert_eq!(plan.frames[0].fills, [Fill::Take(2), Fill::Share(3)]);
         assert_eq!(plan.frames[1].fills, [Fill::Share(3), Fill::Share(2)]);
     }
@@ -207,10 +282,35 @@ mod tests {
     #[test]
     fn boxes_a_value_once() {
         let int = ExitValue::Int(2);
-        let plan =
-            plan_exit(&exit(vec![(vec![int], vec![ExitValue::Float(2)]), (vec![int, ExitValue::Int(3)], vec![])]));
+        let plan = plan_exit(&exit(vec![
+            (vec![int.clone()], vec![ExitValue::Float(2)]),
+            (vec![int, ExitValue::Int(3)], vec![]),
+        ]));
         assert_eq!(plan.frames[0].fills, [Fill::Int(2), Fill::Float(2)]);
         assert_eq!(plan.frames[1].fills, [Fill::Same(0, 0), Fill::Int(3)]);
+    }
+
+    #[test]
+    fn makes_an_object_once_and_its_numbers_with_it() {
+        let object = |id, fields| ExitValue::Virtual(Arc::new(ExitVirtual { id, shape: VirtualShape::Tuple, fields }));
+        let owned = ExitValue::Object { word: 2, owned: true };
+        let inner = object(7, vec![ExitValue::Float(3), owned.clone()]);
+        let outer = object(8, vec![inner.clone(), ExitValue::Null]);
+        let plan = plan_exit(&exit(vec![
+            (vec![ExitValue::Float(3), outer.clone()], vec![owned]),
+            (vec![inner, ExitValue::Float(4)], vec![outer]),
+        ]));
+        let tuple = |id, fields| Make::Object { id, shape: VirtualShape::Tuple, fields };
+        assert_eq!(
+            plan.made,
+            [
+                Make::Number(Fill::Float(3)),
+                tuple(7, vec![Fill::Made(0), Fill::Take(2)]),
+                tuple(8, vec![Fill::Made(1), Fill::Null])
+            ]
+        );
+        assert_eq!(plan.frames[0].fills, [Fill::Made(0), Fill::Made(2), Fill::Share(2)]);
+        assert_eq!(plan.frames[1].fills, [Fill::Made(1), Fill::Float(4), Fill::Made(2)]);
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! What happens when there is no memory for a number.
+//! What happens when there is no memory for a number, or for a tuple or instance that compiled code did without for a while.
 //!
-//! Compiled code makes number objects at places where no exception can be raised. When one cannot be made, a stand-in
+//! Compiled code makes these objects at places where no exception can be raised. When one cannot be made, a stand-in
 //! takes its place: an immortal object in memory of this library, whose allocator has a reserve. The activation is told to
 //! leave, and MemoryError is raised at the first place where it can be: after the present call, at the next exit or back-edge, at
 //! the end of the activation at the latest. So the exception comes out of the call that ran out of memory, as interpreted.
 //!
-//! A stand-in is never freed. A program that survives many shortages pays 48 bytes for each.
+//! A stand-in is never freed. A program that survives many shortages pays for each.
 
 use crate::enter::{ATTENTION, attention};
 use crate::observers;
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Attached, ThreadState};
-use pyo3_ffi::{PyErr_Clear, PyErr_NoMemory, PyFloat_Type, PyLong_Type, PyObject, PyTypeObject};
+use pyo3_ffi::{PyErr_Clear, PyErr_NoMemory, PyFloat_Type, PyLong_Type, PyObject, PyTuple_Type, PyTypeObject};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The thread that has to raise MemoryError, 0 for none. When two run out at the same time, the first one goes on with its
@@ -73,6 +73,65 @@ pub unsafe fn float(value: f64) -> *mut PyObject {
         note();
         let object = immortal(&raw mut PyFloat_Type);
         object.add(layout::float::OB_FVAL).cast::<f64>().write(value);
+        object.cast()
+    }
+}
+
+/// Words of the header that the garbage collector keeps in front of an object (`PyGC_Head`); 0: not tracked.
+const GC_HEADER_WORDS: usize = 2;
+
+/// An immortal object that the garbage collector does not know, behind `before` words and its header.
+unsafe fn immortal_of(class: *mut PyTypeObject, before: usize, bytes: usize) -> *mut u8 {
+    let words = before + GC_HEADER_WORDS + bytes.div_ceil(8);
+    let memory = Box::leak(vec![0u64; words].into_boxed_slice());
+    // SAFETY: the object lies in the words.
+    unsafe {
+        let object = memory.as_mut_ptr().add(before + GC_HEADER_WORDS).cast::<u8>();
+        object.add(layout::object::OB_REFCNT).cast::<u64>().write(layout::refcount::IMMORTAL_INITIAL);
+        object.add(layout::object::OB_TYPE).cast::<*mut PyTypeObject>().write(class);
+        object
+    }
+}
+
+/// A tuple of items whose references it takes, see [`int`].
+///
+/// # Safety
+/// Attached.
+#[cold]
+pub unsafe fn tuple(items: &[*mut PyObject]) -> *mut PyObject {
+    use layout::tuple::{HEADER_SIZE, OB_HASH, OB_ITEM};
+    // SAFETY: the object has room for the items.
+    unsafe {
+        note();
+        let object = immortal_of(&raw mut PyTuple_Type, 0, HEADER_SIZE + 8 * items.len());
+        object.add(layout::object::OB_SIZE).cast::<usize>().write(items.len());
+        object.add(OB_HASH).cast::<i64>().write(-1);
+        object.add(OB_ITEM).cast::<*mut PyObject>().copy_from_nonoverlapping(items.as_ptr(), items.len());
+        object.cast()
+    }
+}
+
+/// An instance without attributes, see [`int`].
+///
+/// # Safety
+/// Attached; a class with inline values.
+#[cold]
+pub unsafe fn instance(class: *mut PyObject) -> *mut PyObject {
+    use layout::dict_values::{CAPACITY, EMBEDDED, VALID, VALUES};
+    // SAFETY: the keys of the class say how many values its instances have; behind them is a byte for each.
+    unsafe {
+        note();
+        let keys = class.cast::<u8>().add(layout::heap_type::HT_CACHED_KEYS).cast::<*const u8>().read();
+        let capacity = keys.add(layout::dict_keys::DK_NENTRIES).cast::<isize>().read() as usize;
+        let class = class.cast::<PyTypeObject>();
+        let basic = (*class).tp_basicsize as usize;
+        // In front of the header stand the dict and the list of weak references.
+        let object = immortal_of(class, 2, basic + VALUES + 9 * capacity);
+        let values = object.add(basic);
+        values.add(CAPACITY).write(capacity as u8);
+        values.add(EMBEDDED).write(1);
+        values.add(VALID).write(1);
+        pyo3_ffi::Py_INCREF(class.cast());
         object.cast()
     }
 }

@@ -6,7 +6,9 @@ use coluber_engine::{Artifact, Bailout, CompileInput, Decision, Services, Strate
 use coluber_passes::elide_kills::ElideKills;
 use coluber_passes::eliminate_dead_code::EliminateDeadCode;
 use coluber_passes::insert_refcounts::InsertRefcounts;
+use coluber_passes::merge_copies::MergeCopies;
 use coluber_passes::number_values::NumberValues;
+use coluber_passes::remove_allocations::RemoveAllocations;
 use coluber_passes::remove_guards::RemoveGuards;
 
 /// See the module.
@@ -35,6 +37,9 @@ impl Strategy for Optimizing {
             services,
             Speculation::On,
             &[
+                // First, so that what objects were made of is seen by all others.
+                &RemoveAllocations,
+                &MergeCopies,
                 &NumberValues,
                 &RemoveGuards,
                 // Loads that became copies show more equal computations.

@@ -17,6 +17,9 @@
 //! nothing that was given away. An op that exits does so before it steals; one that raises has stolen, so the state
 //! of a raising op must not name the operands it steals.
 //!
+//! An object that does not exist yet ([`Refs::Virtual`]) has no references; a state that names it names its operands,
+//! whose references the object is made of.
+//!
 //! Objects of immortal types and constants known to be immortal need nothing, whatever is done with them. A value that
 //! was tested to be NULL (`IsNull`, `IsExhausted`) may but need not be given away in the block the test leads to.
 
@@ -62,10 +65,11 @@ impl<'a> References<'a> {
         }
         match (self.function.def_op(root), self.function.phase) {
             (Some(Op::NullConstant {}), _) => false,
+            (Some(op), _) if op.refs() == Refs::Virtual => false,
             (Some(op), Phase::Built) => match op.refs() {
                 Refs::Owned => true,
                 Refs::Borrowed => self.given_away.contains(&root) && !is_permanent(self.function, op),
-                Refs::None | Refs::Alias(_) => false,
+                Refs::None | Refs::Alias(_) | Refs::Virtual => false,
             },
             (Some(_), Phase::Counted) | (None, _) => true,
         }
@@ -108,7 +112,7 @@ impl<'a> References<'a> {
     /// Whether a result is borrowed without a reference of its own.
     pub fn is_borrowed(&self, result: Value) -> bool {
         let is_borrowed = self.function.def_op(result).is_some_and(|op| op.refs() == Refs::Borrowed);
-        is_borrowed && !self.needs_holding(result)
+        is_borrowed && !self.needs_holding(result) && !is_immortal(self.function, self.function.ty(result))
     }
 }
 

@@ -61,6 +61,11 @@ impl Flow for Facts<'_> {
                     state.extend([Fact::Class(result, class), Fact::InlineValues(result), Fact::NoDict(result)]);
                 }
             }
+            Op::MakeInstance { class, .. } => {
+                if let Some(result) = data.result {
+                    state.extend([Fact::Class(result, *class), Fact::InlineValues(result), Fact::NoDict(result)]);
+                }
+            }
             _ => {}
         }
     }

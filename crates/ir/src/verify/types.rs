@@ -18,6 +18,13 @@ pub fn check(report: &mut Report) {
                 }
             });
             op.for_each_target(|call| check_call(inst, call, report));
+            if op.refs() != crate::ops::Refs::Virtual {
+                op.for_each_operand(|value| {
+                    if function.values.is_valid(value) && function.is_virtual(function.root(value)) {
+                        report.inst(inst, format!("{value} does not exist yet: only states can name it"));
+                    }
+                });
+            }
         }
     }
     for state in used_states(function) {

@@ -24,6 +24,25 @@ pub unsafe extern "C" fn helper_build_tuple(items: *const Object, count: i64) ->
     unsafe { ffi::_PyTuple_FromArraySteal(items, count as isize) }
 }
 
+/// A tuple of the items, whose references it takes. Compiled code has no way to go on without one: see
+/// [`crate::shortage`].
+///
+/// # Safety
+/// See [`helper_build_tuple`].
+pub unsafe extern "C" fn make_tuple(items: *const Object, count: i64) -> Object {
+    // SAFETY: promised by the caller; attached.
+    unsafe {
+        let tuple = PyTuple_New(count as isize);
+        if tuple.is_null() {
+            return crate::shortage::tuple(vector(items, count));
+        }
+        for (index, item) in vector(items, count).iter().enumerate() {
+            PyTuple_SET_ITEM(tuple, index as isize, *item);
+        }
+        tuple
+    }
+}
+
 /// # Safety
 /// See [`helper_build_tuple`].
 pub unsafe extern "C" fn helper_build_list(items: *const Object, count: i64) -> Object {

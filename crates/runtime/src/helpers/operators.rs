@@ -441,6 +441,40 @@ pub unsafe extern "C" fn helper_new_instance(class: Object) -> Object {
     unsafe { PyType_GenericAlloc(class.cast(), 0) }
 }
 
+/// A new instance without attributes. Compiled code has no way to go on without one: see [`crate::shortage`].
+///
+/// # Safety
+/// A class with inline values whose instances the default allocator makes.
+pub unsafe extern "C" fn make_empty_instance(class: Object) -> Object {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let object = PyType_GenericAlloc(class.cast(), 0);
+        if object.is_null() { crate::shortage::instance(class) } else { object }
+    }
+}
+
+/// A new instance whose inline values at `offsets` are the values, whose references it takes; they were set in this order.
+///
+/// # Safety
+/// A class with inline values whose instances the default allocator makes, and that has values at these offsets.
+pub unsafe fn make_instance(class: Object, offsets: &[u32], values: &[Object]) -> Object {
+    // SAFETY: promised by the caller; fresh inline values are valid and empty.
+    unsafe {
+        let object = make_empty_instance(class);
+        let header = object.cast::<u8>().add((*class.cast::<pyo3_ffi::PyTypeObject>()).tp_basicsize as usize);
+        let capacity = header.add(layout::dict_values::CAPACITY).read() as usize;
+        let first = header.add(layout::dict_values::VALUES);
+        let order = first.add(8 * capacity);
+        for (number, (offset, value)) in offsets.iter().zip(values).enumerate() {
+            let place = object.cast::<u8>().add(*offset as usize);
+            place.cast::<Object>().write(*value);
+            order.add(number).write(((place as usize - first as usize) / 8) as u8);
+        }
+        header.add(layout::dict_values::SIZE).write(offsets.len() as u8);
+        object
+    }
+}
+
 /// `raise`, `raise exception`, `raise exception from cause` (`do_raise` of `Python/ceval.c`, same on 3.14 and 3.15).
 ///
 /// # Safety
