@@ -121,7 +121,7 @@ pub unsafe fn instance(class: *mut PyObject) -> *mut PyObject {
     // SAFETY: the keys of the class say how many values its instances have; behind them is a byte for each.
     unsafe {
         note();
-        let keys = class.cast::<u8>().add(layout::heap_type::HT_CACHED_KEYS).cast::<*const u8>().read();
+        let keys = class.cast::<u8>().add(layout::type_object::HT_CACHED_KEYS).cast::<*const u8>().read();
         let capacity = keys.add(layout::dict_keys::DK_NENTRIES).cast::<isize>().read() as usize;
         let class = class.cast::<PyTypeObject>();
         let basic = (*class).tp_basicsize as usize;
