@@ -8,7 +8,7 @@
 //!
 //! A place whose unit is refused is switched off. The tool id itself is taken and given back by the runtime's doors.
 
-use crate::{heat, session};
+use crate::{heat, road, session};
 use coluber_cpython::hooks::{TOOL_ID, make_builtin};
 use coluber_cpython::public_ffi::{self as ffi, PyObject};
 use coluber_cpython::{Attached, Frame};
@@ -87,6 +87,14 @@ unsafe extern "C" fn on_jump(
 ) -> *mut PyObject {
     // SAFETY: the interpreter passes what it says, attached. The answer is a new reference.
     unsafe {
+        if count == 3 && road::awaits_loops() {
+            let py = Attached::assume();
+            let header = (ffi::PyLong_AsLong(arguments.add(2).read()) / 2) as u32;
+            if let Some(frame) = heat::current_frame(py).filter(|frame| frame.code().object() == arguments.read()) {
+                // A panic must not unwind into the interpreter.
+                let _ = std::panic::catch_unwind(|| road::look_at_loop(py, frame, header));
+            }
+        }
         let through_door = loop_door(module, arguments, count);
         if through_door != DISABLE.load(Ordering::Relaxed) {
             return through_door;

@@ -30,7 +30,7 @@ use coluber_runtime::{invariants, observers, retire};
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What installing a unit needs besides its code. Owns the record and references to the functions.
@@ -607,6 +607,51 @@ pub fn look_at_noisy(py: Attached) -> bool {
     has_news
 }
 
+/// Loops that exit too often, to be looked at when one of their jumps is heard: only then a frame stands at the header.
+static WANTED_LOOPS: UnderGil<Vec<(usize, u32, UnitId)>> = UnderGil::new(Vec::new());
+/// How many there are.
+static WANTED_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+fn want_loop(py: Attached, id: UnitId) {
+    let place = with(py, |ground| {
+        // SAFETY: installed records are alive.
+        let unit = unsafe { &*ground.installed.get(&id)?.record };
+        match unit.entry {
+            Entry::Loop { header, .. } => Some((unit.code.0 as usize, header, id)),
+            Entry::Function => None,
+        }
+    });
+    let Some(place) = place else { return };
+    let mut wanted = WANTED_LOOPS.borrow(py);
+    if !wanted.contains(&place) {
+        wanted.push(place);
+        WANTED_COUNT.store(wanted.len(), Ordering::Relaxed);
+    }
+}
+
+/// Whether [`look_at_loop`] wants to hear of jumps.
+pub fn awaits_loops() -> bool {
+    WANTED_COUNT.load(Ordering::Relaxed) > 0
+}
+
+/// A jump to a loop header was heard: judges the loop's unit if that was waited for.
+pub fn look_at_loop(py: Attached, frame: Frame, header: u32) {
+    // SAFETY: the innermost frame of this attached thread, which executes a jump of its code.
+    let code = unsafe { frame.code() }.0 as usize;
+    let found = {
+        let mut wanted = WANTED_LOOPS.borrow(py);
+        let found = wanted.iter().position(|(each, at, _)| (*each, *at) == (code, header));
+        let found = found.map(|index| wanted.swap_remove(index).2);
+        WANTED_COUNT.store(wanted.len(), Ordering::Relaxed);
+        found
+    };
+    if let Some(id) = found {
+        // SAFETY: as above.
+        let origin = unsafe { Origin::of_frame(frame, true) };
+        judge(py, id, Some(origin));
+    }
+}
+
 /// Does what the engine says about the exits of a unit in use; without an origin it cannot be compiled now.
 fn judge(py: Attached, id: UnitId, origin: Option<Origin>) -> bool {
     let seen = with(py, |ground| {
@@ -624,6 +669,9 @@ fn judge(py: Attached, id: UnitId, origin: Option<Origin>) -> bool {
         is_possible && reaction != Reaction::Keep && !session.in_flight.contains_key(&id)
     });
     if reaction != Some(true) {
+        if origin.is_none() {
+            want_loop(py, id);
+        }
         return false;
     }
     let facts = with(py, |ground| {
