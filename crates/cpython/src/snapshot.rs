@@ -10,6 +10,7 @@
 mod attributes;
 
 use crate::decode::{DecodeError, FunctionFinder, decode};
+use crate::hooks::TOOL_ID;
 use crate::layout;
 use crate::pool::{ObjectPool, kind_of_type, plain_init};
 use crate::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, TypeRef, is_exactly, type_of};
@@ -444,6 +445,8 @@ impl Taker<'_, '_> {
                 self.depend(Dependency::Function { function: id });
                 if depth > self.limits.depth
                     || code.flags() & refused != 0
+                    // A tool that listens to it alone would hear nothing.
+                    || code.active_tools(1 << TOOL_ID) != 0
                     || (!known
                         && (count > self.limits.callee_instructions
                             || self.spent + count > self.limits.total_instructions))

@@ -286,6 +286,15 @@ impl Engine {
         false
     }
 
+    /// The code of a unit was taken out of use because another tool listens to what it runs. It may come back.
+    pub fn stood_back(&mut self, id: UnitId) -> bool {
+        if let Some(unit) = self.get(id) {
+            LOG.line(Topic::Retire, || format!("{} ({}): another tool listens", unit.name, unit.key.entry));
+        }
+        let is_installed = self.get(id).is_some_and(|unit| matches!(unit.state(), State::Installed(_)));
+        self.advance(id, if is_installed { Event::Evicted } else { Event::Invalidated })
+    }
+
     /// Whether the code of a unit may be taken out of use because nobody used it; if so, it counts as done.
     pub fn evict(&mut self, id: UnitId) -> bool {
         if !self.get(id).is_some_and(|unit| matches!(unit.state(), State::Installed(_))) {

@@ -26,7 +26,7 @@ use coluber_runtime::arena::{Arena, write_perf_map_entry};
 use coluber_runtime::doors;
 use coluber_runtime::gil::UnderGil;
 use coluber_runtime::unit::{UnitParts, UnitRecord, release, target};
-use coluber_runtime::{invariants, observers, retire};
+use coluber_runtime::{invariants, observers, retire, tools};
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::Arc;
@@ -102,7 +102,14 @@ pub fn open(py: Attached, options: &Options) -> Result<Option<String>, String> {
         invariants::stop(py);
         return Err(format!("locals of compiled code could not be shown: {message}"));
     }
+    let tools = tools::start(py);
+    if let Err(message) = tools {
+        observers::stop(py);
+        invariants::stop(py);
+        return Err(message);
+    }
     if hooks::default_vectorcall(py).is_none() {
+        tools::stop(py);
         observers::stop(py);
         invariants::stop(py);
         return Err("cannot find the vectorcall of functions".into());
@@ -139,6 +146,7 @@ pub fn close(py: Attached) {
     resume(py);
     collect(py);
     invariants::stop(py);
+    tools::stop(py);
     observers::stop(py);
     if let Some(id) = watcher {
         // SAFETY: attached; the id is ours.
@@ -509,8 +517,15 @@ pub fn attend(py: Attached) -> bool {
         // One that is being compiled is dropped when it comes back.
         let Some((id, record)) = owned else { continue };
         // SAFETY: it has just been taken out of the ground, which owned it.
-        unsafe { retire::retire(py, record) };
-        session::with_enabled(|session| session.engine.invalidated(id));
+        let stands_back = unsafe {
+            let stands_back = (*record).stands_back.get();
+            retire::retire(py, record);
+            stands_back
+        };
+        session::with_enabled(|session| match stands_back {
+            true => session.engine.stood_back(id),
+            false => session.engine.invalidated(id),
+        });
     }
     collect(py);
     coluber_cpython::pool::release_deferred(py);

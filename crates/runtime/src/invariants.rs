@@ -13,7 +13,7 @@ use crate::retire;
 use crate::unit::UnitRecord;
 use coluber_cpython::ffi::{dict_event, function_event};
 use coluber_cpython::hooks::{WatchCallbacks, Watchers};
-use coluber_cpython::raw::{Attached, FunctionRef, TypeRef, is_exactly};
+use coluber_cpython::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly};
 use coluber_cpython::snapshot::Dependency;
 use pyo3_ffi::PyObject;
 use std::collections::HashMap;
@@ -30,6 +30,8 @@ struct Registry {
     dicts: HashMap<usize, HashMap<isize, Units>>,
     classes: HashMap<usize, Units>,
     functions: HashMap<usize, Units>,
+    /// Units by the codes they are made of.
+    codes: HashMap<usize, Units>,
     /// How often a unit was invalidated by (dict, hash of the name).
     changes: HashMap<(usize, isize), u32>,
 }
@@ -118,6 +120,9 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
                 }
             }
         }
+        for code in &unit.codes {
+            registry.codes.entry(code.code.0 as usize).or_default().push(key);
+        }
         // A closure that is the unit's own function is not kept alive: its address means nothing when it is gone.
         for function in &unit.weak_functions {
             registry.functions.entry(*function as usize).or_default().push(key);
@@ -146,6 +151,7 @@ pub fn forget(py: Attached, unit: *const UnitRecord) {
         };
         registry.classes.retain(|_, units| remove(units));
         registry.functions.retain(|_, units| remove(units));
+        registry.codes.retain(|_, units| remove(units));
         let watchers = registry.watchers.as_ref();
         registry.dicts.retain(|dict, names| {
             names.retain(|_, units| remove(units));
@@ -166,6 +172,17 @@ fn break_units(py: Attached, units: Units) {
         unsafe { &*unit }.invalidate();
         retire::note(py, unit);
     }
+}
+
+/// Breaks all units that run `code`, their own or inlined, because another tool listens to it. Returns them.
+pub(crate) fn stand_back(py: Attached, code: CodeRef) -> Vec<*const UnitRecord> {
+    let units = with(py, |registry| registry.codes.get(&(code.0 as usize)).cloned()).unwrap_or_default();
+    for unit in &units {
+        // SAFETY: a unit is removed from the registry before it is freed.
+        unsafe { &**unit }.stands_back.set(true);
+    }
+    break_units(py, units.clone());
+    units
 }
 
 fn on_dict(event: i32, dict: *mut PyObject, key: *mut PyObject, _value: *mut PyObject) {

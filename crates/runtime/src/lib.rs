@@ -10,6 +10,7 @@
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
 //! - [`shortage`]: no memory for a number,
 //! - [`observers`]: making the locals of running compiled code visible,
+//! - [`tools`]: other tools that listen to a code object,
 //! - [`invariants`], [`retire`]: what units assume, and how they end,
 //! - [`gil`]: state under the GIL,
 //! - [`ffi_extra`]: interpreter functions that `coluber-cpython` does not declare.
@@ -33,5 +34,6 @@ pub mod preserving;
 pub mod retire;
 pub mod shortage;
 pub mod stub;
+pub mod tools;
 pub mod unit;
 pub mod virtuals;

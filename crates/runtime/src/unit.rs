@@ -139,6 +139,8 @@ pub struct UnitParts<'a> {
 pub struct UnitRecord {
     /// Not zero as soon as an invariant is broken, or the unit retired for another reason.
     pub invalid: AtomicU64,
+    /// Whether it was invalidated for the sake of another tool, which says nothing against it.
+    pub stands_back: Cell<bool>,
     /// The machine code, once installed.
     pub entry_function: Cell<Option<EntryFunction>>,
     /// How many activations are inside.
@@ -257,6 +259,7 @@ impl UnitRecord {
                 && code.keyword_only_count() == 0;
             let record = UnitRecord {
                 invalid: AtomicU64::new(0),
+                stands_back: Cell::new(false),
                 entry_function: Cell::new(None),
                 entered: Cell::new(0),
                 entries: Cell::new(0),

@@ -501,7 +501,6 @@ def case_monitoring_in_mid_loop():
     return seen, events
 
 
-@known("local events of other tools are not noticed by running code")
 def case_local_monitoring_in_mid_loop():
     global switch
     events = []
