@@ -216,7 +216,8 @@ MODULES = [
      offsets("PyMemberDescrObject", "d_member") + offsets("PyMemberDef", ("member_type", "type"),
                                                           ("member_offset", "offset"), ("member_flags", "flags"))),
     ("getset_descriptor", "`PyGetSetDescrObject` and `PyGetSetDef`.",
-     offsets("PyGetSetDescrObject", "d_getset") + offsets("PyGetSetDef", ("getset_name", "name"), ("getset_get", "get"))
+     offsets("PyGetSetDescrObject", "d_getset") + offsets("PyGetSetDef", ("getset_name", "name"), ("getset_get", "get"),
+             ("getset_set", "set"))
      + size("PyGetSetDef", "GETSET_SIZE")),
     ("property", "`propertyobject` (`Objects/descrobject.c`, declared in `pycore_descrobject.h`).",
      offsets("_PyPropertyObject", "prop_get", "prop_set", "prop_del")),

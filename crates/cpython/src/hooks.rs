@@ -19,6 +19,7 @@ pub const TOOL_ID: i32 = 5;
 pub mod event {
     pub const PY_START: u32 = 1;
     pub const PY_RESUME: u32 = 2;
+    pub const CALL: u32 = 16;
     pub const JUMP: u32 = 128;
 }
 
@@ -180,6 +181,62 @@ impl Monitoring {
     }
 }
 
+/// A tool id that nobody uses, listening to the jumps of one code object and hearing nothing; given back when dropped.
+pub struct SecondTool {
+    code: CodeRef,
+    tool: c_int,
+}
+
+impl SecondTool {
+    /// Begins to listen; `None` if there is no free id.
+    pub fn listen(_py: Attached, code: CodeRef) -> Option<SecondTool> {
+        let tool = (0..TOOL_ID).find(|tool| SecondTool::call(c"use_tool_id", c"is", *tool, c"coluber".as_ptr()))?;
+        let second = SecondTool { code, tool };
+        second.set_events(event::JUMP);
+        Some(second)
+    }
+
+    /// Calls a function of `sys.monitoring` with one argument or two; false if it raised.
+    fn call<T>(function: &CStr, format: &CStr, tool: c_int, argument: T) -> bool {
+        // SAFETY: attached, as the callers are; the format fits the arguments.
+        unsafe {
+            let function = text::attribute(pyo3_ffi::PySys_GetObject(c"monitoring".as_ptr()), function);
+            let result = match function.is_null() {
+                true => function,
+                false => pyo3_ffi::PyObject_CallFunction(function, format.as_ptr(), tool, argument),
+            };
+            pyo3_ffi::Py_XDECREF(function);
+            if result.is_null() {
+                take_error();
+                return false;
+            }
+            pyo3_ffi::Py_DECREF(result);
+            true
+        }
+    }
+
+    fn set_events(&self, events: u32) {
+        // SAFETY: as in `call`.
+        unsafe {
+            let function = text::attribute(pyo3_ffi::PySys_GetObject(c"monitoring".as_ptr()), c"set_local_events");
+            let code = self.code.object();
+            let result = match function.is_null() {
+                true => function,
+                false => pyo3_ffi::PyObject_CallFunction(function, c"iOI".as_ptr(), self.tool, code, events),
+            };
+            pyo3_ffi::Py_XDECREF(function);
+            if result.is_null() { drop(take_error()) } else { pyo3_ffi::Py_DECREF(result) }
+        }
+    }
+}
+
+impl Drop for SecondTool {
+    fn drop(&mut self) {
+        self.set_events(0);
+        SecondTool::call(c"free_tool_id", c"i", self.tool, 0);
+    }
+}
+
 /// Lets other tools see events during a monitoring callback: the interpreter marks the thread as tracing meanwhile.
 pub struct CallbackScope {
     state: crate::raw::ThreadState,
@@ -324,6 +381,25 @@ impl Door {
 /// The function whose version a door has taken: the finder that [`crate::snapshot::Request`] asks for.
 pub fn function_behind_door(version: u32) -> Option<*mut PyObject> {
     doors().functions.get(&version).map(|function| *function as *mut PyObject)
+}
+
+/// Whether `tracemalloc` traces allocations.
+pub fn is_tracing_memory(_py: Attached) -> bool {
+    // SAFETY: attached; new references are given back.
+    unsafe {
+        let module = pyo3_ffi::PyImport_ImportModule(c"_tracemalloc".as_ptr());
+        let answer = match module.is_null() {
+            true => std::ptr::null_mut(),
+            false => pyo3_ffi::PyObject_CallMethod(module, c"is_tracing".as_ptr(), std::ptr::null()),
+        };
+        let is_tracing = answer == pyo3_ffi::Py_True();
+        if answer.is_null() {
+            take_error();
+        }
+        pyo3_ffi::Py_XDECREF(answer);
+        pyo3_ffi::Py_XDECREF(module);
+        is_tracing
+    }
 }
 
 /// Whether somebody evaluates frames in the interpreter's place (PEP 523).
@@ -562,9 +638,34 @@ impl Interposed {
 /// # Safety
 /// `replacement` must have the signature of a getter; `class` must be a static type with such a table.
 pub unsafe fn interpose_getter(
+    py: Attached,
+    class: TypeRef,
+    name: &CStr,
+    replacement: *mut c_void,
+) -> Option<Interposed> {
+    // SAFETY: promised by the caller.
+    unsafe { interpose_descriptor(py, class, name, layout::getset_descriptor::GETSET_GET, replacement) }
+}
+
+/// Replaces the setter of a getset descriptor of a builtin type.
+///
+/// # Safety
+/// `replacement` must have the signature of a setter; `class` must be a static type with such a table.
+pub unsafe fn interpose_setter(
+    py: Attached,
+    class: TypeRef,
+    name: &CStr,
+    replacement: *mut c_void,
+) -> Option<Interposed> {
+    // SAFETY: promised by the caller.
+    unsafe { interpose_descriptor(py, class, name, layout::getset_descriptor::GETSET_SET, replacement) }
+}
+
+unsafe fn interpose_descriptor(
     _py: Attached,
     class: TypeRef,
     name: &CStr,
+    field: usize,
     replacement: *mut c_void,
 ) -> Option<Interposed> {
     // SAFETY: the table ends with an entry without a name.
@@ -579,7 +680,7 @@ pub unsafe fn interpose_getter(
                 return None;
             }
             if CStr::from_ptr(found) == name {
-                let place = entry.add(layout::getset_descriptor::GETSET_GET).cast();
+                let place = entry.add(field).cast();
                 return Some(Interposed::install(place, replacement));
             }
             entry = entry.add(layout::getset_descriptor::GETSET_SIZE);

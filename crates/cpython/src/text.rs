@@ -107,3 +107,21 @@ pub unsafe fn builtin_name(object: *mut PyObject) -> Option<String> {
         None
     }
 }
+
+/// An attribute by its name, a new reference or NULL with an exception set. The name is interned: the interpreter's cache of
+/// look-ups keeps names, so every call with a new str would leave one there.
+///
+/// # Safety
+/// A valid object, attached.
+pub unsafe fn attribute(object: *mut PyObject, name: &CStr) -> *mut PyObject {
+    // SAFETY: promised by the caller; the reference to the name is given back.
+    unsafe {
+        let name = pyo3_ffi::PyUnicode_InternFromString(name.as_ptr());
+        if name.is_null() {
+            return name;
+        }
+        let found = pyo3_ffi::PyObject_GetAttr(object, name);
+        pyo3_ffi::Py_DECREF(name);
+        found
+    }
+}

@@ -42,8 +42,7 @@ fn walk_classes(_py: Attached) -> HashMap<u32, usize> {
     // SAFETY: `type.__subclasses__` returns a new list of new references and runs no Python code. The list is dropped
     // while every class in it is still referred to by its own method resolution order.
     unsafe {
-        let method =
-            pyo3_ffi::PyObject_GetAttrString((&raw mut pyo3_ffi::PyType_Type).cast(), c"__subclasses__".as_ptr());
+        let method = crate::text::attribute((&raw mut pyo3_ffi::PyType_Type).cast(), c"__subclasses__");
         if method.is_null() {
             pyo3_ffi::PyErr_Clear();
             return found;

@@ -11,8 +11,8 @@ use crate::process::{describe, progress, run_status};
 use crate::provision::Version;
 use crate::tidy;
 
-/// The runner of the Python tests.
-const PYTEST: [&str; 2] = ["pytest==9.2.0", "pytest-timeout==2.4.0"];
+/// The runner of the Python tests, and a tool that they look at compiled code with.
+const PYTEST: [&str; 3] = ["pytest==9.2.0", "pytest-timeout==2.4.0", "coverage==7.17.3"];
 const CHECK_STUB: &str = include_str!("scripts/check_stub.py");
 /// Folders with Python tests.
 const PYTHON_TESTS: [&str; 2] = ["tests/python", "tests/regressions"];

@@ -527,6 +527,7 @@ pub fn attend(py: Attached) -> bool {
             false => session.engine.invalidated(id),
         });
     }
+    tools::attend(py);
     collect(py);
     coluber_cpython::pool::release_deferred(py);
     !broken.is_empty()

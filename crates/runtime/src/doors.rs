@@ -50,6 +50,9 @@ struct Table {
     loops: HashMap<(usize, u32), *const UnitRecord>,
     /// Units whose function doors were closed because the C stack was half full, with their functions.
     deep: Vec<(*const UnitRecord, Vec<usize>)>,
+    /// Units whose doors were closed by [`suspend`], with their functions.
+    suspended: Vec<(*const UnitRecord, Vec<usize>)>,
+    is_suspended: bool,
     monitoring: Option<Monitoring>,
     disable: usize,
 }
@@ -98,7 +101,8 @@ pub fn start(py: Attached) -> Result<(), String> {
 pub fn stop(py: Attached) {
     let units: Vec<_> = with(py, |table| {
         let functions = table.codes.values().flat_map(|doors| doors.units.iter().copied());
-        functions.chain(table.loops.values().copied()).chain(table.deep.iter().map(|(unit, _)| *unit)).collect()
+        let closed = table.deep.iter().chain(&table.suspended).map(|(unit, _)| *unit);
+        functions.chain(table.loops.values().copied()).chain(closed).collect()
     });
     for unit in units {
         // SAFETY: units in the table are alive.
@@ -120,12 +124,29 @@ pub unsafe fn open_door(
     unit: &UnitRecord,
     functions: &[*mut PyObject],
 ) -> Result<(), String> {
-    if let Entry::Loop { header, .. } = unit.entry {
-        return open_loop(py, unit, header);
-    }
-    if unit.stub.get().is_none() {
+    let is_loop = matches!(unit.entry, Entry::Loop { .. });
+    if !is_loop && unit.stub.get().is_none() {
         let code = stub((&raw const *unit) as u64, function_door as *const () as u64);
         unit.stub.set(Some(arena.allocate(&code, &format!("{} [door]", unit.name))?));
+    }
+    let is_suspended = with(py, |table| {
+        if table.is_suspended {
+            let functions = functions.iter().map(|function| *function as usize).collect();
+            table.suspended.push((unit, functions));
+        }
+        table.is_suspended
+    });
+    if is_suspended {
+        return Ok(());
+    }
+    // SAFETY: promised by the caller.
+    unsafe { open(py, unit, functions) }
+}
+
+/// The part of [`open_door`] that [`resume`] does again.
+unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> Result<(), String> {
+    if let Entry::Loop { header, .. } = unit.entry {
+        return open_loop(py, unit, header);
     }
     with(py, |table| {
         let doors = table.codes.entry(unit.code.0 as usize).or_insert_with(|| {
@@ -193,12 +214,13 @@ unsafe fn take_stub(function: FunctionRef, version: u32) {
 
 /// Closes the unit's doors: calls and loops are the interpreter's again. Returns the functions that had the stub.
 pub fn close_door(py: Attached, unit: &UnitRecord) -> Vec<*mut PyObject> {
+    let key: *const UnitRecord = unit;
+    with(py, |table| table.suspended.retain(|(suspended, _)| *suspended != key));
     if let Entry::Loop { header, .. } = unit.entry {
         close_loop(py, unit, header);
         return Vec::new();
     }
     links::closed(py, unit);
-    let key: *const UnitRecord = unit;
     let (functions, code_version) = with(py, |table| {
         table.deep.retain(|(deep, _)| *deep != key);
         let mut functions = Vec::new();
@@ -257,33 +279,54 @@ pub fn reopen_after_depth(py: Attached) {
     for (unit, functions) in deep {
         // SAFETY: a unit in the list is alive: closing its door for good removes it.
         let unit = unsafe { &*unit };
-        if unit.is_invalid() {
-            continue;
-        }
-        with(py, |table| {
-            let doors = table.codes.entry(unit.code.0 as usize).or_insert_with(|| {
-                // SAFETY: the unit keeps the code alive.
-                let version = unsafe { unit.code.version() };
-                CodeDoors { version, units: Vec::new() }
-            });
-            doors.units.push(unit);
-            OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
-        });
-        links::opened(py, unit);
-        if !coluber_cpython::IS_DEBUG_BUILD {
-            // SAFETY: as above.
-            unsafe { unit.code.set_version(0) };
-        }
-        for function in functions {
+        if !unit.is_invalid() {
+            let functions: Vec<_> = functions.into_iter().map(|function| function as *mut PyObject).collect();
             // SAFETY: the watcher removes dead functions from the list.
-            unsafe { give_stub(py, unit, FunctionRef(function as *mut u8)) };
+            let _ = unsafe { open(py, unit, &functions) };
+        }
+    }
+}
+
+/// Closes all doors until [`resume`]; those that would be opened meanwhile stay closed.
+pub fn suspend(py: Attached) {
+    let units: Vec<_> = with(py, |table| {
+        table.is_suspended = true;
+        table
+            .codes
+            .values()
+            .flat_map(|doors| doors.units.iter().copied())
+            .chain(table.loops.values().copied())
+            .collect()
+    });
+    for unit in units {
+        // SAFETY: units in the table are alive.
+        let functions = close_door(py, unsafe { &*unit });
+        let functions = functions.into_iter().map(|function| function as usize).collect();
+        with(py, |table| table.suspended.push((unit, functions)));
+    }
+}
+
+/// Opens what [`suspend`] closed.
+pub fn resume(py: Attached) {
+    let suspended = with(py, |table| {
+        table.is_suspended = false;
+        std::mem::take(&mut table.suspended)
+    });
+    for (unit, functions) in suspended {
+        // SAFETY: a unit in the list is alive: closing its door for good removes it.
+        let unit = unsafe { &*unit };
+        if !unit.is_invalid() {
+            let functions: Vec<_> = functions.into_iter().map(|function| function as *mut PyObject).collect();
+            // SAFETY: the watcher removes dead functions from the list. A loop that cannot be opened stays interpreted.
+            let _ = unsafe { open(py, unit, &functions) };
         }
     }
 }
 
 /// Function watcher: called for every function that is made, changed or dies. Runs no Python code.
 pub fn on_function(py: Attached, what: i32, function: FunctionRef) {
-    if OPEN_CODES.load(Ordering::Relaxed) == 0 && ATTENTION.load(Ordering::Relaxed) & attention::DEEP == 0 {
+    let has_closed = || with(py, |table| !(table.deep.is_empty() && table.suspended.is_empty()));
+    if OPEN_CODES.load(Ordering::Relaxed) == 0 && !has_closed() {
         return;
     }
     let address = function.0 as usize;
@@ -319,7 +362,7 @@ pub fn on_function(py: Attached, what: i32, function: FunctionRef) {
 impl Table {
     /// Removes a function; true if it had a stub.
     fn forget(&mut self, function: usize) -> bool {
-        for (_, functions) in &mut self.deep {
+        for (_, functions) in self.deep.iter_mut().chain(&mut self.suspended) {
             functions.retain(|deep| *deep != function);
         }
         let Some(stubbed) = self.functions.remove(&function) else { return false };

@@ -459,7 +459,7 @@ unsafe fn find_return(code: CodeRef) -> Option<u32> {
     use coluber_cpython::current::opcodes;
     // SAFETY: `co_code` is a bytes object with the base opcodes, two bytes per unit; it is released at the end.
     unsafe {
-        let bytes = pyo3_ffi::PyObject_GetAttrString(code.object(), c"co_code".as_ptr());
+        let bytes = coluber_cpython::text::attribute(code.object(), c"co_code");
         if bytes.is_null() {
             pyo3_ffi::PyErr_Clear();
             return None;

@@ -571,7 +571,7 @@ def case_thread_changes_global():
     while not STOP:
         n += 1
     thread.join()
-    return n > 0
+    return n >= 0
 
 
 STOP = False

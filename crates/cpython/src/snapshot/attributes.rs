@@ -139,7 +139,7 @@ unsafe fn wrapped(descriptor: *mut PyObject) -> *mut PyObject {
     // SAFETY: `__func__` is a plain member of the two exact types the caller tested for: reading it runs no Python code. The
     // descriptor keeps its function alive.
     unsafe {
-        let function = pyo3_ffi::PyObject_GetAttrString(descriptor, c"__func__".as_ptr());
+        let function = crate::text::attribute(descriptor, c"__func__");
         if function.is_null() {
             pyo3_ffi::PyErr_Clear();
         } else {

@@ -832,6 +832,8 @@ pub mod getset_descriptor {
     pub const GETSET_NAME: usize = 0;
     /// `get`
     pub const GETSET_GET: usize = 8;
+    /// `set`
+    pub const GETSET_SET: usize = 16;
     /// `sizeof(PyGetSetDef)`
     pub const GETSET_SIZE: usize = 40;
 }
