@@ -376,7 +376,7 @@ def verdict(path: Path, mode: str, seed: int, expected: tuple[int, str, str]) ->
     status, output, errors = run(path, mode, seed)
     if status < 0 or status == 134:
         return f"signal {-status}"
-    if "panicked" in errors or "internal error" in errors:
+    if "panicked" in errors or "internal error" in errors or "a bug in Coluber" in errors:
         return "panic or verifier"
     if status == 124:
         return "no end"

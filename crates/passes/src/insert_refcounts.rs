@@ -23,7 +23,7 @@ use crate::analysis::{Uses, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::function::Phase;
 use coluber_ir::ops::Refs;
-use coluber_ir::verify::balance::is_permanent;
+use coluber_ir::verify::balance::{is_permanent, outliving_borrows};
 use coluber_ir::{BlockCall, Function, Inst, Op, Value, ValueDef};
 use std::collections::{HashMap, HashSet};
 
@@ -184,6 +184,9 @@ fn consumed_roots(function: &Function) -> HashSet<Value> {
             }
         }
     }
+    let borrowed = |root: Value| !consumed.contains(&root);
+    let outliving = outliving_borrows(function, function.layout.iter().copied(), borrowed);
+    consumed.extend(outliving);
     consumed.retain(|root| !is_held_anyway(function, *root));
     consumed
 }

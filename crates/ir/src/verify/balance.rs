@@ -54,6 +54,9 @@ impl<'a> References<'a> {
                 op.for_each_target(|call| call.arguments.iter().for_each(|value| give(*value)));
             }
         }
+        let borrowed = |root: Value| !given_away.contains(&root);
+        let outliving = outliving_borrows(function, cfg.rpo().iter().copied(), borrowed);
+        given_away.extend(outliving);
         References { function, given_away }
     }
 
@@ -114,6 +117,49 @@ impl<'a> References<'a> {
         let is_borrowed = self.function.def_op(result).is_some_and(|op| op.refs() == Refs::Borrowed);
         is_borrowed && !self.needs_holding(result) && !is_immortal(self.function, self.function.ty(result))
     }
+}
+
+/// Results declared borrowed that frame states name where nothing says that they are still held: in another block than they
+/// are defined in, or where compiled code is left for good. Values that are given up in their own block are none of these.
+/// The paths on which these are alive end in an exit, an exception or never, so there is no `Kill` of them, and only these
+/// states tell that they need a reference of their own.
+pub fn outliving_borrows(
+    function: &Function,
+    blocks: impl Iterator<Item = Block> + Clone,
+    is_candidate: impl Fn(Value) -> bool,
+) -> BTreeSet<Value> {
+    let mut defined_in = BTreeMap::new();
+    for block in blocks.clone() {
+        for &inst in &function.blocks[block].insts {
+            let data = &function.insts[inst];
+            if data.op.refs() == Refs::Borrowed
+                && let Some(result) = data.result
+                && function.ty(result).is_object()
+                && is_candidate(result)
+                && !is_permanent(function, &data.op)
+            {
+                defined_in.insert(result, block);
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    if defined_in.is_empty() {
+        return found;
+    }
+    for block in blocks {
+        for &inst in &function.blocks[block].insts {
+            let op = &function.insts[inst].op;
+            let Some(state) = op.state() else { continue };
+            let leaves = matches!(op, Op::Exit { .. }) || always_raises(op);
+            function.for_each_state_value(state, |value| {
+                let root = function.root(value);
+                if defined_in.get(&root).is_some_and(|own| leaves || *own != block) {
+                    found.insert(root);
+                }
+            });
+        }
+    }
+    found
 }
 
 /// Whether the result of an op lives as long as the unit or its frame, whatever is done with it.
