@@ -12,7 +12,7 @@ use coluber_bytecode::Entry;
 use coluber_cpython::ffi::{PyCode_AddWatcher, PyCode_ClearWatcher, code_event};
 use coluber_cpython::public_ffi::{self as ffi, PyObject};
 use coluber_cpython::raw::is_exactly;
-use coluber_cpython::snapshot::{Limits, Request, take_snapshot};
+use coluber_cpython::snapshot::{Dependency, Limits, Request, take_snapshot};
 use coluber_cpython::{Attached, CodeRef, Frame, FunctionRef, hooks};
 use coluber_engine::engine::InstalledFacts;
 use coluber_engine::log::{LOG, Topic};
@@ -261,8 +261,23 @@ fn snapshot(
         let objects: Vec<_> =
             (0..taken.pool.len()).map(|id| taken.pool.pointer(coluber_bytecode::ObjectId(id as u32))).collect();
         let codes: Vec<_> = taken.snapshot.codes.iter().map(|code| code.object).collect();
-        let parts =
-            UnitParts { name: taken.snapshot.name.clone(), entry, globals, builtins, objects: &objects, codes: &codes };
+        let watched_classes: Vec<_> = taken
+            .dependencies
+            .iter()
+            .filter_map(|dependency| match dependency {
+                Dependency::Class { class, .. } => Some(objects[class.0 as usize]),
+                _ => None,
+            })
+            .collect();
+        let parts = UnitParts {
+            name: taken.snapshot.name.clone(),
+            entry,
+            globals,
+            builtins,
+            objects: &objects,
+            codes: &codes,
+            watched_classes: &watched_classes,
+        };
         let record = match UnitRecord::new(py, parts) {
             Ok(record) => record,
             Err(message) => {

@@ -179,7 +179,8 @@ unsafe fn give_stub(py: Attached, unit: &UnitRecord, function: FunctionRef) {
     unsafe {
         let Some(stub) = unit.stub.get() else { return };
         let is_default = function.vectorcall().map(|call| call as usize) == Some(default_vectorcall() as usize);
-        if !is_default
+        if unit.is_invalid()
+            || !is_default
             || function.code() != unit.code
             || function.globals() != unit.globals
             || function.builtins() != unit.builtins

@@ -30,6 +30,10 @@ struct Registry {
     dicts: HashMap<usize, HashMap<isize, Units>>,
     classes: HashMap<usize, Units>,
     functions: HashMap<usize, Units>,
+    /// Units by functions that they refer to, whatever else they assume of them.
+    deaths: HashMap<usize, Units>,
+    /// The same for globals and builtins.
+    watched: HashMap<usize, Units>,
     /// Units by the codes they are made of.
     codes: HashMap<usize, Units>,
     /// How often a unit was invalidated by (dict, hash of the name).
@@ -123,9 +127,15 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
         for code in &unit.codes {
             registry.codes.entry(code.code.0 as usize).or_default().push(key);
         }
-        // A closure that is the unit's own function is not kept alive: its address means nothing when it is gone.
-        for function in &unit.weak_functions {
-            registry.functions.entry(*function as usize).or_default().push(key);
+        for function in &unit.weak.functions {
+            registry.deaths.entry(*function as usize).or_default().push(key);
+        }
+        for dict in &unit.weak.dicts {
+            // SAFETY: globals and builtins of a unit are dicts.
+            if !unsafe { watchers.watch_dict(py, *dict) } {
+                return Err("a dict cannot be watched".into());
+            }
+            registry.watched.entry(*dict as usize).or_default().push(key);
         }
         Ok(())
     })
@@ -152,24 +162,40 @@ pub fn forget(py: Attached, unit: *const UnitRecord) {
         registry.classes.retain(|_, units| remove(units));
         registry.functions.retain(|_, units| remove(units));
         registry.codes.retain(|_, units| remove(units));
-        let watchers = registry.watchers.as_ref();
+        registry.deaths.retain(|_, units| remove(units));
+        let mut left = Vec::new();
         registry.dicts.retain(|dict, names| {
             names.retain(|_, units| remove(units));
-            if names.is_empty()
-                && let Some(watchers) = watchers
-            {
-                // SAFETY: the unit still holds a reference to the dict.
-                unsafe { watchers.unwatch_dict(py, *dict as *mut PyObject) };
+            if names.is_empty() {
+                left.push(*dict);
             }
             !names.is_empty()
         });
+        registry.watched.retain(|dict, units| {
+            let stays = remove(units);
+            if !stays {
+                left.push(*dict);
+            }
+            stays
+        });
+        if let Some(watchers) = &registry.watchers {
+            for dict in left {
+                if !registry.dicts.contains_key(&dict) && !registry.watched.contains_key(&dict) {
+                    // SAFETY: dicts that died were removed then.
+                    unsafe { watchers.unwatch_dict(py, dict as *mut PyObject) };
+                }
+            }
+        }
     });
 }
 
-fn break_units(py: Attached, units: Units) {
+/// Something that the units assume is about to change, or to die.
+fn break_units(py: Attached, units: Units, dying: usize) {
     for unit in units {
         // SAFETY: a unit is removed from the registry before it is freed.
-        unsafe { &*unit }.invalidate();
+        let record = unsafe { &*unit };
+        record.invalidate();
+        record.hold(dying);
         retire::note(py, unit);
     }
 }
@@ -181,7 +207,7 @@ pub(crate) fn stand_back(py: Attached, code: CodeRef) -> Vec<*const UnitRecord> 
         // SAFETY: a unit is removed from the registry before it is freed.
         unsafe { &**unit }.stands_back.set(true);
     }
-    break_units(py, units.clone());
+    break_units(py, units.clone(), 0);
     units
 }
 
@@ -198,21 +224,27 @@ fn on_dict(event: i32, dict: *mut PyObject, key: *mut PyObject, _value: *mut PyO
             Some(units)
         }
         None => {
-            if event == dict_event::DEALLOCATED {
-                registry.changes.retain(|(other, _), _| *other != dict as usize);
+            let address = dict as usize;
+            if event != dict_event::DEALLOCATED {
+                let names = registry.dicts.get_mut(&address)?;
+                return Some(names.drain().flat_map(|(_, units)| units).collect());
             }
-            let names = registry.dicts.get_mut(&(dict as usize))?;
-            Some(names.drain().flat_map(|(_, units)| units).collect())
+            registry.changes.retain(|(other, _), _| *other != address);
+            let names = registry.dicts.remove(&address).into_iter().flatten();
+            let mut units: Units = names.flat_map(|(_, units)| units).collect();
+            units.extend(registry.watched.remove(&address).into_iter().flatten());
+            Some(units)
         }
     });
-    break_units(py, broken.unwrap_or_default());
+    let dying = if event == dict_event::DEALLOCATED { dict as usize } else { 0 };
+    break_units(py, broken.unwrap_or_default(), dying);
 }
 
 fn on_class(class: TypeRef) {
     // SAFETY: watchers run attached.
     let py = unsafe { Attached::assume() };
     let broken = with(py, |registry| registry.classes.remove(&(class.0 as usize)));
-    break_units(py, broken.unwrap_or_default());
+    break_units(py, broken.unwrap_or_default(), 0);
 }
 
 fn on_function(event: i32, function: FunctionRef) {
@@ -227,7 +259,15 @@ fn on_function(event: i32, function: FunctionRef) {
             | function_event::MODIFY_KWDEFAULTS
     );
     if breaks {
-        let broken = with(py, |registry| registry.functions.remove(&(function.0 as usize)));
-        break_units(py, broken.unwrap_or_default());
+        let is_dying = event == function_event::DESTROY;
+        let address = function.0 as usize;
+        let broken = with(py, |registry| {
+            let mut units = registry.functions.remove(&address).unwrap_or_default();
+            if is_dying {
+                units.extend(registry.deaths.remove(&address).into_iter().flatten());
+            }
+            units
+        });
+        break_units(py, broken, if is_dying { address } else { 0 });
     }
 }

@@ -132,6 +132,8 @@ pub struct UnitParts<'a> {
     pub objects: &'a [*mut PyObject],
     /// The code objects of the snapshot, its own first.
     pub codes: &'a [ObjectId],
+    /// The classes that the unit depends on.
+    pub watched_classes: &'a [*mut PyObject],
 }
 
 /// The record. Its address is in buffer word 1 and in the unit's stub.
@@ -152,9 +154,9 @@ pub struct UnitRecord {
     pub checked_version: Cell<u64>,
     /// The own code.
     pub code: CodeRef,
-    /// Its globals (a reference is held).
+    /// Its globals.
     pub globals: *mut PyObject,
-    /// Its builtins (a reference is held).
+    /// Its builtins.
     pub builtins: *mut PyObject,
     /// Size of its frame.
     pub frame_words: usize,
@@ -182,14 +184,16 @@ pub struct UnitRecord {
     pub name: String,
     /// All codes.
     pub codes: Vec<UnitCode>,
-    /// The objects of the pool by id; references are held, but for `weak_functions` and their cells.
+    /// The objects of the pool by id; references are held, but for `weak` ones and the cells of closures among them.
     pub objects: Vec<*mut PyObject>,
-    /// Closures made from the own code: they and what they refer to must be able to die. Their death breaks the unit.
-    pub weak_functions: Vec<*mut PyObject>,
+    /// What the unit refers to without keeping it alive. Its death breaks the unit.
+    pub weak: WeakObjects,
     /// Links of the functions among the objects, by id.
     links: Vec<Option<links::Use>>,
-    /// The objects that references are held to.
+    /// The objects that references are held to, not counting those of [`UnitRecord::hold`].
     references: Vec<*mut PyObject>,
+    /// References to `weak` objects that [`UnitRecord::hold`] took.
+    held: RefCell<Vec<*mut PyObject>>,
     /// Exits by id, once installed.
     pub exits: OnceCell<UnitExits>,
     /// Exits that speak against the code, and how many more of them until somebody has to look at the unit.
@@ -206,26 +210,56 @@ pub struct UnitRecord {
     pub profile_sites: OnceCell<Vec<(u32, u32)>>,
 }
 
-/// The closures among the objects that were made from the unit's own code, and all objects but these and their cells.
-unsafe fn split_references(code: CodeRef, objects: &[*mut PyObject]) -> (Vec<*mut PyObject>, Vec<*mut PyObject>) {
+/// Objects whose death is told, so that a unit need not keep them alive: see [`UnitRecord::hold`].
+#[derive(Default)]
+pub struct WeakObjects {
+    /// Functions: the function watcher tells.
+    pub functions: Vec<*mut PyObject>,
+    /// Globals and builtins: the dict watcher tells.
+    pub dicts: Vec<*mut PyObject>,
+    /// Watched classes: they die by garbage collection only, which modifies them first (`type_clear`, 3.14 and 3.15).
+    pub classes: Vec<*mut PyObject>,
+}
+
+impl WeakObjects {
+    fn iter(&self) -> impl Iterator<Item = *mut PyObject> {
+        self.functions.iter().chain(&self.dicts).chain(&self.classes).copied()
+    }
+}
+
+/// Which objects a unit refers to weakly, and the others but for the cells of closures, which are held by these.
+unsafe fn split_references(parts: &UnitParts) -> (WeakObjects, Vec<*mut PyObject>) {
+    let mut weak = WeakObjects::default();
+    let mut strong = Vec::new();
+    let mut cells = Vec::new();
     // SAFETY: valid objects; a closure is a tuple of cells.
     unsafe {
-        let is_closure = |object: &*mut PyObject| {
-            let function = FunctionRef(object.cast());
-            is_exactly(*object, &raw mut pyo3_ffi::PyFunction_Type)
-                && function.code() == code
-                && !function.closure().is_null()
-        };
-        let weak: Vec<_> = objects.iter().copied().filter(is_closure).collect();
-        let mut excluded = weak.clone();
-        for function in &weak {
-            let closure = FunctionRef(function.cast()).closure();
-            let count = pyo3_ffi::PyTuple_GET_SIZE(closure);
-            excluded.extend((0..count).map(|index| pyo3_ffi::PyTuple_GET_ITEM(closure, index)));
+        let all = parts.objects.iter().copied().chain([parts.globals, parts.builtins]);
+        for object in all {
+            if pool::is_immortal(object) {
+                continue;
+            }
+            let list = if is_exactly(object, &raw mut pyo3_ffi::PyFunction_Type) {
+                let closure = FunctionRef(object.cast()).closure();
+                if !closure.is_null() {
+                    let count = pyo3_ffi::PyTuple_GET_SIZE(closure);
+                    cells.extend((0..count).map(|index| pyo3_ffi::PyTuple_GET_ITEM(closure, index)));
+                }
+                &mut weak.functions
+            } else if parts.watched_classes.contains(&object) {
+                &mut weak.classes
+            } else if object == parts.globals || object == parts.builtins {
+                &mut weak.dicts
+            } else {
+                &mut strong
+            };
+            if !list.contains(&object) {
+                list.push(object);
+            }
         }
-        let strong = objects.iter().copied().filter(|object| !excluded.contains(object)).collect();
-        (weak, strong)
     }
+    strong.retain(|object| !cells.contains(object));
+    (weak, strong)
 }
 
 impl UnitRecord {
@@ -243,8 +277,7 @@ impl UnitRecord {
             if flags & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0 {
                 return Err("generators are not entered yet".into());
             }
-            let (weak_functions, mut references) = split_references(code, parts.objects);
-            references.extend([parts.globals, parts.builtins]);
+            let (weak, references) = split_references(&parts);
             for object in &references {
                 Py_INCREF(*object);
             }
@@ -283,7 +316,8 @@ impl UnitRecord {
                 objects: parts.objects.to_vec(),
                 links: acquire_links(py, parts.objects),
                 references,
-                weak_functions,
+                weak,
+                held: RefCell::default(),
                 exits: OnceCell::new(),
                 exits_against: Cell::new(0),
                 look_at: Cell::new(u64::MAX),
@@ -330,6 +364,21 @@ impl UnitRecord {
         let entry = unsafe { std::mem::transmute::<*mut u8, EntryFunction>(place.address.as_ptr()) };
         self.entry_function.set(Some(entry));
         Ok(())
+    }
+
+    /// Keeps everything alive from now on for those inside, who may name it in the states they leave with. Called when the
+    /// world begins to change, in front of the change; `dying` is beyond help. Nobody enters a broken unit, so without
+    /// anybody inside it needs nothing any more.
+    pub(crate) fn hold(&self, dying: usize) {
+        let mut held = self.held.borrow_mut();
+        if self.entered.get() == 0 || !held.is_empty() {
+            return;
+        }
+        for object in self.weak.iter().filter(|object| *object as usize != dying) {
+            // SAFETY: the death of any of them would have broken the unit, and with that ended up here, before.
+            unsafe { Py_INCREF(object) };
+            held.push(object);
+        }
     }
 
     /// Whether new activations are refused.
@@ -429,7 +478,9 @@ impl UnitRecord {
             // SAFETY: nobody is inside, and no function has the stub any more.
             unsafe { arena.free(place) };
         }
-        record.references
+        let mut references = record.references;
+        references.append(&mut record.held.borrow_mut());
+        references
     }
 }
 

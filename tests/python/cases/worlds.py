@@ -506,7 +506,6 @@ def case_equality_changes_list():
     return seen
 
 
-@known("units of dead functions keep their code and globals")
 def case_two_worlds():
     source = "def f(x):\n    return x + K\n"
     code = compile(source, "world", "exec")
@@ -519,7 +518,6 @@ def case_two_worlds():
     return seen
 
 
-@known("units of dead functions keep their code and globals")
 def case_own_builtins():
     source = "def f(x):\n    return len(x)\n"
     seen = []
@@ -531,7 +529,6 @@ def case_own_builtins():
     return seen
 
 
-@known("units of dead functions keep their code and globals")
 def case_globals_subclass():
     class Globals(dict):
         def __missing__(self, name):
