@@ -149,7 +149,7 @@ unsafe fn set_volatile(py: Attached, dict: *mut PyObject, name: *mut PyObject) {
         registry.changes.insert((dict as usize, hash), MAX_CHANGES);
         registry.dicts.get_mut(&(dict as usize)).and_then(|names| names.remove(&hash))
     });
-    break_units(py, broken.unwrap_or_default());
+    break_units(py, broken.unwrap_or_default(), 0);
 }
 
 /// Removes a unit from the registry.
