@@ -3,6 +3,7 @@
 //! Around an *observable* call (one that may run Python) the frames say what the interpreter's would: `instr_ptr`, the
 //! locals, the frames of inlined calls. See "The contract" in ARCHITECTURE.md.
 
+use crate::entry::NOT_DESCRIBED;
 use crate::lower::Lowerer;
 use crate::slots::{own_state, visible};
 use coluber_ir::exit_table::ExitKind;
@@ -22,6 +23,7 @@ impl Lowerer<'_> {
 
     /// Brings the frames in memory up to the state. Returns the innermost frame.
     pub fn show_state(&mut self, state: FrameStateId) -> clif::Value {
+        self.ensure_shown();
         let id = self.raise_exit_id(state);
         let mark = self.iconst(u64::from(id) + 1);
         let buffer = self.buffer;
@@ -107,6 +109,7 @@ impl Lowerer<'_> {
     /// are cleared, those that may name anything are brought up to date. What finalizers see of other locals is as old
     /// as the last call.
     pub fn clear_stale_slots(&mut self, state: FrameStateId) {
+        self.ensure_shown_rarely();
         let own = own_state(self.function, state);
         let frame = self.frame;
         self.store_instruction(frame, own);
@@ -129,9 +132,9 @@ impl Lowerer<'_> {
             self.store(word, frame, offset);
         }
         // Unboxed locals are not described here.
-        let zero = self.iconst(0);
+        let mark = self.iconst(NOT_DESCRIBED);
         let buffer = self.buffer;
-        self.store(zero, buffer, 0);
+        self.store(mark, buffer, 0);
     }
 
     /// The bits of a borrowed stack reference to an object, or of the NULL reference.

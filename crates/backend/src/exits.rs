@@ -272,7 +272,12 @@ impl Lowerer<'_> {
         self.builder.switch_to_block(leave);
         let id = self.builder.block_params(leave)[0];
         let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
-        let result = self.call_address(self.target.leave, &[tstate, frame, buffer, id], &[types::I64]);
+        let result = if self.addresses.unit.is_function {
+            let record = self.iconst(self.addresses.unit.record);
+            self.call_address(self.target.leave_call, &[tstate, frame, buffer, id, record], &[types::I64])
+        } else {
+            self.call_address(self.target.leave, &[tstate, frame, buffer, id], &[types::I64])
+        };
         self.builder.ins().return_(&result);
     }
 

@@ -16,6 +16,7 @@
 
 mod calls;
 mod compile;
+mod entry;
 mod exits;
 mod lower;
 mod objects;
@@ -26,4 +27,4 @@ mod slots;
 pub mod target;
 
 pub use compile::{Options, compile};
-pub use target::{Addresses, CompiledCode, Layout, Target};
+pub use target::{Addresses, CompiledCode, Layout, RecordOffsets, Target, UnitAddresses};

@@ -1,6 +1,7 @@
 //! One arm per op.
 
 use crate::compile::Options;
+use crate::entry::{REQUEST_WORD, Shown};
 use crate::exits::{Described, PendingExit, StateWords};
 use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
@@ -17,9 +18,6 @@ use cranelift_entity::SecondaryMap;
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
 
-/// Buffer word that is not zero when the runtime wants the activation to leave; see the contract in ARCHITECTURE.md.
-const LEAVE_WORD: i32 = 2;
-
 /// State of lowering one function.
 pub(crate) struct Lowerer<'a> {
     pub function: &'a Function,
@@ -31,7 +29,9 @@ pub(crate) struct Lowerer<'a> {
     pub frame: clif::Value,
     pub buffer: clif::Value,
     pub interpreter: clif::Value,
-    eval_breaker: clif::Value,
+    pub eval_breaker: clif::Value,
+    /// Whether the own frame has been shown at the present point.
+    pub shown: Shown,
     values: SecondaryMap<Value, Option<clif::Value>>,
     blocks: HashMap<Block, clif::Block>,
     pub exits: ExitTable,
@@ -75,7 +75,7 @@ impl<'a> Lowerer<'a> {
         ));
         let scratch = builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
         let zero = clif::Value::from_u32(0);
-        let output_word = LEAVE_WORD as u32 + 1;
+        let output_word = REQUEST_WORD as u32 + 1;
         let inlined_word = output_word + output_words(function);
         let first_exit_word = inlined_word + inlined_words(function, addresses);
         Lowerer {
@@ -89,6 +89,7 @@ impl<'a> Lowerer<'a> {
             buffer: zero,
             interpreter: zero,
             eval_breaker: zero,
+            shown: Shown::Yes,
             values: SecondaryMap::new(),
             blocks: HashMap::new(),
             exits: ExitTable { exits: Vec::new(), buffer_words: first_exit_word },
@@ -119,10 +120,15 @@ impl<'a> Lowerer<'a> {
         self.builder.switch_to_block(entry);
         let parameters = self.builder.block_params(entry).to_vec();
         (self.tstate, self.frame, self.buffer) = (parameters[0], parameters[1], parameters[2]);
-        self.interpreter = self.load(types::I64, self.tstate, self.layout().tstate_interp);
-        let breaker = self.load(types::I64, self.tstate, self.layout().tstate_eval_breaker);
-        let version_bits = !self.layout().pending_bits;
-        self.eval_breaker = self.builder.ins().band_imm_s(breaker, version_bits);
+        if self.addresses.unit.is_function {
+            self.shown = Shown::No;
+            self.enter_function();
+        } else {
+            self.interpreter = self.load(types::I64, self.tstate, self.layout().tstate_interp);
+            let breaker = self.load(types::I64, self.tstate, self.layout().tstate_eval_breaker);
+            let version_bits = !self.layout().pending_bits;
+            self.eval_breaker = self.builder.ins().band_imm_s(breaker, version_bits);
+        }
         for &block in &self.function.layout {
             let lowered = self.builder.create_block();
             self.blocks.insert(block, lowered);
@@ -139,13 +145,16 @@ impl<'a> Lowerer<'a> {
         self.builder.ins().jump(first, &[]);
         let order = coluber_ir::cfg::Cfg::new(self.function).rpo().to_vec();
         let mut slots = crate::slots::analyze(self.function);
+        let shown = crate::entry::analyze(self.function, self.shown);
         for block in order {
             self.builder.switch_to_block(self.blocks[&block]);
             self.slot_memory = slots.remove(&block).unwrap_or_default();
+            self.shown = shown.get(&block).copied().unwrap_or(Shown::Maybe);
             for &inst in &self.function.blocks[block].insts {
                 let data = &self.function.insts[inst];
                 self.builder.set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
                 let result = self.lower(&data.op)?;
+                self.shown = self.shown.behind(self.function, &data.op);
                 if let Some(value) = data.result {
                     if let Op::LoadArgument { slot } | Op::LoadLocal { slot } = data.op {
                         self.slot_memory.insert(slot as usize, Some(value));
@@ -405,12 +414,7 @@ impl<'a> Lowerer<'a> {
                 return Ok(None);
             }
             Op::CheckObserved { state } => {
-                let now = self.load(types::I64, self.tstate, layout.tstate_eval_breaker);
-                let buffer = self.buffer;
-                let asked = self.load(types::I64, buffer, 8 * LEAVE_WORD);
-                let changed = self.builder.ins().bxor(now, self.eval_breaker);
-                let leaves = self.builder.ins().bor(changed, asked);
-                self.exit_if(leaves, *state, "CheckObserved");
+                self.check_observed(*state);
                 return Ok(None);
             }
             Op::CheckInvariants { state } => {
@@ -420,8 +424,7 @@ impl<'a> Lowerer<'a> {
                 return Ok(None);
             }
             Op::CheckFrame { state } => {
-                let object = self.load(types::I64, self.frame, layout.frame_object);
-                self.exit_if(object, *state, "CheckFrame");
+                self.check_frame(*state);
                 return Ok(None);
             }
 
@@ -864,7 +867,7 @@ impl<'a> Lowerer<'a> {
             }
             Op::Return { value } => {
                 let value = self.value(*value);
-                self.builder.ins().return_(&[value]);
+                self.leave_with(value);
                 return Ok(None);
             }
             Op::Exit { reason, state } => {

@@ -51,7 +51,7 @@ pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
     loop {
         let mut settled = true;
         for &block in cfg.rpo() {
-            let mut slots: Option<Slots> = (block == function.entry()).then(|| at_entry(function));
+            let mut slots: Option<Slots> = (block == function.entry()).then(Slots::new);
             for predecessor in cfg.predecessors(block) {
                 let Some(output) = outputs.get(predecessor) else { continue };
                 match &mut slots {
@@ -74,16 +74,6 @@ pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
             return inputs;
         }
     }
-}
-
-/// At the start of a function all slots but those of the arguments are unbound.
-fn at_entry(function: &Function) -> Slots {
-    let count = function.states.values().find(|state| state.caller.is_none()).map_or(0, |state| state.locals.len());
-    let by_loop = function.blocks[function.entry()]
-        .insts
-        .iter()
-        .any(|inst| matches!(function.insts[*inst].op, Op::LoadLocal { .. } | Op::LoadStack { .. }));
-    if by_loop { Slots::new() } else { (0..count).map(|slot| (slot, None)).collect() }
 }
 
 fn step(function: &Function, op: &Op, result: Option<Value>, slots: &mut Slots) {

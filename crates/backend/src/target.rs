@@ -9,6 +9,15 @@ pub struct Target {
     pub helpers: Vec<u64>,
     /// Address of `leave(tstate, frame, buffer, exit_id) -> u64`.
     pub leave: u64,
+    /// The same for a function's unit: `leave_call(tstate, frame, buffer, exit_id, record) -> object or NULL` ends the call.
+    pub leave_call: u64,
+    /// Address of `enter_slowly(tstate, frame, record) -> u64`: something speaks against entering. 1: not really; else the
+    /// call is done, and that is its result.
+    pub enter_slowly: u64,
+    /// Address of `show_frame(tstate, frame, record)`: fills in and links a frame that was only begun; preserves registers.
+    pub show_frame: u64,
+    /// Address of `finish_call(tstate, frame, buffer, value) -> object or NULL`: a call returns of which somebody has the frame.
+    pub finish_call: u64,
     /// Address of `dealloc(object, interpreter)`: called when a reference count reached zero. This and the other functions said to
     /// preserve registers have Cranelift's `PreserveAll` convention.
     pub dealloc: u64,
@@ -35,6 +44,8 @@ pub struct Target {
     pub finish_inlined_frame: u64,
     /// What the word with return offset, owner and mark holds in the frame of an inlined call.
     pub inlined_frame_word: u64,
+    /// The same in the unit's own frame.
+    pub own_frame_word: u64,
     /// Address of `PyObject_Vectorcall`.
     pub vectorcall: u64,
     /// Address of `call_moving(callable, arguments, count and flag, names, places)`: the same, and arguments whose bit is set
@@ -123,6 +134,13 @@ pub struct Layout {
     pub tstate_eval_breaker: i32,
     pub tstate_interp: i32,
     pub tstate_datastack_top: i32,
+    pub tstate_datastack_limit: i32,
+    pub tstate_c_stack_soft_limit: i32,
+    pub tstate_py_recursion_remaining: i32,
+    /// 0 where there is none.
+    pub tstate_last_profiled_frame: i32,
+    pub interpreter_eval_frame: i32,
+    pub code_monitoring: i32,
     pub code_bytes: i32,
     /// Freelists, from the interpreter state: (head pointer, size).
     pub float_freelist: (i32, i32),
@@ -137,9 +155,43 @@ pub struct Layout {
     pub pending_bits: i64,
 }
 
+/// The unit that is compiled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnitAddresses {
+    /// Whether it is entered at its function's start, by a call.
+    pub is_function: bool,
+    /// Its record.
+    pub record: u64,
+    /// Where fields of the record are.
+    pub offsets: RecordOffsets,
+    /// Its own code object.
+    pub code: u64,
+    /// Globals of its code.
+    pub globals: u64,
+    /// Builtins of its code.
+    pub builtins: u64,
+    /// Slots of its frame in front of the operand stack.
+    pub slot_count: u32,
+}
+
+/// Byte offsets of fields of a unit's record.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs)]
+pub struct RecordOffsets {
+    pub checked_version: i32,
+    pub entries: i32,
+    pub returns: i32,
+    /// What the activation takes of the data stack.
+    pub total_bytes: i32,
+    /// What must be free of it.
+    pub reserved_bytes: i32,
+}
+
 /// Resolves the unit's constants to addresses. The runtime fills it from the object pool.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
+    /// The unit itself.
+    pub unit: UnitAddresses,
     /// Address of each object of the unit's table, by [`ObjectId`] number.
     pub objects: Vec<u64>,
     /// Address of the word that is not zero as soon as an invariant of the unit is broken.

@@ -17,6 +17,13 @@ unsafe extern "C" {
     fn _PyImport_LoadLazyImportTstate(tstate: *mut PyThreadState, lazy: *mut PyObject) -> *mut PyObject;
 }
 
+/// `last_profiled_frame` of the thread state, or 0 where there is none.
+#[cfg(Py_3_15)]
+pub const LAST_PROFILED_FRAME: usize = layout::thread_state::LAST_PROFILED_FRAME;
+/// `last_profiled_frame` of the thread state, or 0 where there is none.
+#[cfg(not(Py_3_15))]
+pub const LAST_PROFILED_FRAME: usize = 0;
+
 /// A frame is unlinked: the remote profiler's mark moves to the one below (`_PyThreadState_UpdateLastProfiledFrame` of
 /// `pycore_interpframe.h`, 3.15).
 ///

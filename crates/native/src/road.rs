@@ -439,7 +439,7 @@ fn look_for_idle(py: Attached) -> Vec<UnitId> {
         for (id, installed) in &mut ground.installed {
             // SAFETY: installed records are alive.
             let unit = unsafe { &*installed.record };
-            if unit.entered.get() > 0 || unit.entries.get() != installed.entries {
+            if unit.is_entered() || unit.entries.get() != installed.entries {
                 (installed.entries, installed.used_at) = (unit.entries.get(), ground.looks);
             } else if installed.used_at + 1 < ground.looks {
                 idle.push((installed.used_at, *id));

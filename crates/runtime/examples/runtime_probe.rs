@@ -10,13 +10,26 @@ use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitTable, ExitValue, Pa
 use coluber_ir::{Helper, Resume};
 use coluber_runtime::arena::Arena;
 use coluber_runtime::unit::{UnitParts, UnitRecord};
-use coluber_runtime::{doors, exits, helpers, invariants, observers, retire, stub};
+use coluber_runtime::{doors, enter, exits, helpers, invariants, observers, retire, stub};
 use pyo3_ffi::*;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static ARENA: Mutex<Option<Arena>> = Mutex::new(None);
 static LAST: AtomicUsize = AtomicUsize::new(0);
+
+/// # Safety
+/// As called by a door; the stub adds the unit.
+unsafe extern "C" fn native_call(
+    tstate: *mut PyThreadState,
+    frame: Frame,
+    _link: usize,
+    _unused: usize,
+    unit: *const UnitRecord,
+) -> *mut PyObject {
+    // SAFETY: promised by the caller.
+    unsafe { enter::enter_by_hand(coluber_cpython::ThreadState(tstate.cast()), frame, unit, native) }
+}
 
 /// # Safety
 /// As called by a door.
@@ -190,6 +203,8 @@ pub unsafe extern "C" fn probe_open(
             // The fastest unit there is: returns its first argument.
             bytes: if (*unit).name == "identity" {
                 vec![0x48, 0x8b, 0x46, 0x50, 0xc3]
+            } else if (*unit).entry == Entry::Function {
+                stub::stub(unit as u64, native_call as *const () as u64)
             } else {
                 stub::stub(0, native as *const () as u64)
             },

@@ -1,66 +1,15 @@
 //! Calls out of compiled code: of functions it knows (see [`crate::links`]), and of others with arguments that move.
 
 use crate::doors;
-use crate::enter::{
-    callers_operands, enter_by_door, has_evaluator, is_deep, is_watched, is_watched_locally, run_bound, version_of,
-};
+use crate::enter::{bound_count, callers_operands, enter_by_door, has_evaluator};
 use crate::frames;
 use crate::links::Link;
 use crate::stub;
-use crate::unit::{NATIVE_MARK, UnitRecord};
-use coluber_cpython::raw::{Attached, Frame, FunctionRef, StackRef, ThreadState, is_exactly};
+use coluber_cpython::raw::{Frame, FunctionRef, StackRef, ThreadState, is_exactly};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::{Py_DECREF, Py_NewRef, PyObject};
+use std::ffi::c_int;
 use std::ptr;
-
-/// See [`crate::links::Callee`].
-///
-/// # Safety
-/// As said there; the link points at a unit.
-pub unsafe extern "C" fn call_unit(tstate: ThreadState, frame: Frame, link: *const Link) -> *mut PyObject {
-    // SAFETY: the unit is in use while the link points at it, and entered from then on. There is room for its frame.
-    unsafe {
-        let unit = &*(*link).unit();
-        let is_plain = version_of(tstate) == unit.checked_version.get()
-            && tstate.py_recursion_remaining() > 1
-            && frames::has_room(tstate, unit.reserved_words.get())
-            && !is_watched_locally(tstate, unit)
-            && !is_deep(tstate);
-        if !is_plain && !may_enter(tstate, unit) {
-            return interpret(tstate, frame, link);
-        }
-        let Some(entry) = unit.entry_function.get() else { std::hint::unreachable_unchecked() };
-        unit.entered.set(unit.entered.get() + 1);
-        let previous = tstate.current_frame();
-        let function = FunctionRef(frame.function().object().cast());
-        frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
-        for index in unit.parameter_count..unit.slot_count {
-            frame.slot(index).write(StackRef::NULL);
-        }
-        run_bound(tstate, unit, entry, frame, previous)
-    }
-}
-
-/// Whether a call that is out of the ordinary may enter the unit all the same.
-#[cold]
-#[inline(never)]
-unsafe fn may_enter(tstate: ThreadState, unit: &UnitRecord) -> bool {
-    // SAFETY: the calling thread's own state.
-    unsafe {
-        if unit.is_invalid() {
-            doors::close_door(Attached::assume(), unit);
-            return false;
-        }
-        if is_deep(tstate) {
-            doors::close_because_deep(Attached::assume(), unit);
-            return false;
-        }
-        unit.entry_function.get().is_some()
-            && tstate.py_recursion_remaining() > 1
-            && frames::has_room(tstate, unit.reserved_words.get())
-            && !is_watched(tstate, unit)
-    }
-}
 
 /// Runs a callee in the interpreter.
 ///
@@ -71,20 +20,29 @@ pub unsafe extern "C" fn interpret(tstate: ThreadState, frame: Frame, _link: *co
     unsafe {
         let function = FunctionRef(frame.function().object().cast());
         let code = function.code();
-        let (parameters, slots) =
-            ((code.argument_count() + code.keyword_only_count()) as usize, code.slot_count() as usize);
+        let (bound, slots) = (bound_count(code), code.slot_count() as usize);
         frames::initialize(frame, function, code, slots, tstate.current_frame(), 0);
         frames::own_fixed_part(frame);
-        for index in 0..parameters {
+        for index in 0..bound {
             let argument = frame.slot(index).cast::<*mut PyObject>().read();
             frame.slot(index).write(StackRef::owned(argument));
         }
-        for index in parameters..slots {
+        for index in bound..slots {
             frame.slot(index).write(StackRef::NULL);
         }
-        frames::run(tstate, frame, code.frame_size() as usize)
+        let evaluator = tstate.interpreter().add(layout::interpreter_state::EVAL_FRAME);
+        match evaluator.cast::<Option<Evaluator>>().read() {
+            None => frames::run(tstate, frame, code.frame_size() as usize),
+            Some(evaluator) => {
+                tstate.set_datastack_top(frame.0.add(8 * code.frame_size() as usize));
+                evaluator(tstate, frame, 0)
+            }
+        }
     }
 }
+
+/// A frame evaluator (PEP 523).
+type Evaluator = unsafe extern "C" fn(ThreadState, Frame, c_int) -> *mut PyObject;
 
 /// Calls an object by the vectorcall protocol. Arguments whose bit is set in `places` are given away: they move into the
 /// frame of a Python function, as in an interpreted call; another callee borrows them, and they are dropped when it has

@@ -2,12 +2,12 @@
 //!
 //! Opening and closing is in [`crate::doors`]. Everything here is on the hot path of a call.
 
-use crate::callees::{bind_any, interpret_moving};
+use crate::callees::{bind_any, interpret, interpret_moving};
 use crate::doors;
-use crate::exits::NO_TRACEBACK;
+use crate::exits::{NO_TRACEBACK, unit_of_buffer};
 use crate::ffi_extra::steal;
 use crate::frames;
-use crate::unit::{DEOPT, EntryFunction, INLINED_MARK, LEAVE_WORD, NATIVE_MARK, UnitRecord, door_bits};
+use crate::unit::{DEOPT, EntryFunction, INLINED_MARK, LEAVE_WORD, NATIVE_MARK, NOT_DESCRIBED, UnitRecord, door_bits};
 use coluber_cpython::current::opcodes;
 use coluber_cpython::hooks::TOOL_ID;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
@@ -156,30 +156,26 @@ pub(crate) unsafe fn enter_by_door(
     let count = count_and_flag & !(1 << (usize::BITS - 1));
     // SAFETY: promised by the caller.
     unsafe {
-        // A unit that is not installed or is invalid has checked no version.
-        let is_plain = version_of(tstate) == unit.checked_version.get()
-            && count == unit.exact_count
+        let is_plain = count == unit.exact_count
             && keyword_names.is_null()
-            && tstate.py_recursion_remaining() > 1
-            && frames::has_room(tstate, unit.reserved_words.get())
-            && !is_watched_locally(tstate, unit)
-            && !is_deep(tstate);
-        if !is_plain {
-            return enter_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit, places);
+            && !unit.is_invalid()
+            && frames::has_room(tstate, unit.frame_words);
+        match unit.entry_function.get() {
+            Some(entry) if is_plain => {
+                let previous = tstate.current_frame();
+                let frame = bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places));
+                entry(frames::raw(tstate), frame, ptr::null_mut()) as *mut PyObject
+            }
+            _ => bind_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit, places),
         }
-        let Some(entry) = unit.entry_function.get() else { std::hint::unreachable_unchecked() };
-        unit.entered.set(unit.entered.get() + 1);
-        let previous = tstate.current_frame();
-        let frame = bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places));
-        run_bound(tstate, unit, entry, frame, previous)
     }
 }
 
-/// A call that is out of the ordinary: the door has never been used, the unit is invalid, somebody watches, arguments are
-/// missing or have names, a stack is nearly full.
+/// A call that is out of the ordinary: the unit is invalid, arguments are missing or have names, a piece of the data stack
+/// is full.
 #[cold]
 #[inline(never)]
-unsafe fn enter_slowly(
+unsafe fn bind_slowly(
     tstate: ThreadState,
     function: FunctionRef,
     arguments: *const *mut PyObject,
@@ -191,89 +187,210 @@ unsafe fn enter_slowly(
     let count = count_and_flag & !(1 << (usize::BITS - 1));
     // SAFETY: as for the door.
     unsafe {
-        let default = |places: &mut u64| {
-            if has_evaluator(tstate) {
-                return doors::default_vectorcall()(function.object(), arguments, count_and_flag, keyword_names);
-            }
-            interpret_moving(tstate, function, arguments, count_and_flag, keyword_names, places)
-        };
-        let Some(entry) = unit.entry_function.get() else { return default(places) };
+        let entry = unit.entry_function.get().filter(|_| !unit.is_invalid());
         if unit.is_invalid() {
             // An open door to a broken unit costs more than none.
             doors::close_door(Attached::assume(), unit);
-            return default(places);
         }
+        if has_evaluator(tstate) {
+            return doors::default_vectorcall()(function.object(), arguments, count_and_flag, keyword_names);
+        }
+        let Some(entry) = entry else {
+            return interpret_moving(tstate, function, arguments, count_and_flag, keyword_names, places);
+        };
         debug_assert!(function.code() == unit.code && function.globals() == unit.globals);
-        if tstate.py_recursion_remaining() <= 1 || is_watched(tstate, unit) {
-            return default(places);
-        }
-        if is_deep(tstate) {
-            doors::close_because_deep(Attached::assume(), unit);
-            return default(places);
-        }
         // From here on the unit cannot be freed, whatever binding the arguments runs.
-        unit.entered.set(unit.entered.get() + 1);
+        unit.entries.set(unit.entries.get() + 1);
         let previous = tstate.current_frame();
         let missing = unit.argument_count.wrapping_sub(count);
         let no_keywords = keyword_names.is_null() || pyo3_ffi::PyTuple_GET_SIZE(keyword_names) == 0;
-        let frame = if unit.is_simple
+        let result = if unit.is_simple
             && no_keywords
             && (missing == 0 || missing <= default_count(function))
-            && frames::has_room(tstate, unit.reserved_words.get())
+            && frames::has_room(tstate, unit.frame_words)
         {
-            bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places))
+            let frame = bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places));
+            entry(frames::raw(tstate), frame, ptr::null_mut()) as *mut PyObject
         } else {
-            let pushed = bind_any(tstate, function, arguments, count, keyword_names, previous, places);
-            let others = unit.reserved_words.get() - unit.frame_words;
-            if pushed.is_null() || !frames::has_room(tstate, others) {
-                unit.entered.set(unit.entered.get() - 1);
-                if pushed.is_null() {
-                    return ptr::null_mut();
-                }
-                return frames::run(tstate, pushed, unit.frame_words);
-            }
-            take_over_slots(pushed, unit.slot_count);
-            Py_DECREF(unit.code.object());
-            pushed.set_executable(StackRef::borrowed(unit.code.object()));
-            // The caller holds the function during the call.
-            Py_DECREF(function.object());
-            pushed.set_function(StackRef::borrowed(function.object()));
-            pushed.set_visited(NATIVE_MARK);
-            pushed
+            let frame = bind_any(tstate, function, arguments, count, keyword_names, previous, places);
+            if frame.is_null() { ptr::null_mut() } else { enter_pushed(tstate, unit, entry, frame) }
         };
-        run_bound(tstate, unit, entry, frame, previous)
+        unit.returns.set(unit.returns.get() + 1);
+        result
     }
 }
 
-/// Links and runs a frame whose slots are filled and whose fixed part is borrowed.
-#[inline(always)]
-pub(crate) unsafe fn run_bound(
-    tstate: ThreadState,
-    unit: &UnitRecord,
-    entry: EntryFunction,
-    frame: Frame,
-    previous: Frame,
-) -> *mut PyObject {
-    // SAFETY: the frame is the last one on the data stack, with room for the unit behind it; the unit is entered.
+/// Enters with a frame that the interpreter has bound the arguments in.
+unsafe fn enter_pushed(tstate: ThreadState, unit: &UnitRecord, entry: EntryFunction, frame: Frame) -> *mut PyObject {
+    // SAFETY: the frame is complete, not linked, and the last one on the data stack.
+    unsafe {
+        take_over_slots(frame, unit.slot_count);
+        Py_DECREF(unit.code.object());
+        // The caller holds the function during the call.
+        let function = frame.function().object();
+        Py_DECREF(function);
+        frame.set_function(StackRef::borrowed(function));
+        tstate.set_datastack_top(frame.0);
+        let piece = frames::piece_that_begins_with(tstate, frame);
+        let result = entry(frames::raw(tstate), frame, ptr::null_mut()) as *mut PyObject;
+        if !piece.is_null() && piece == frames::piece_that_begins_with(tstate, frame) {
+            ffi::_PyThreadState_PopFrame(frames::raw(tstate), frame);
+        }
+        result
+    }
+}
+
+/// What compiled code calls when something speaks against entering a unit. 1: nothing really does. Else the call is done,
+/// and that is its result.
+///
+/// # Safety
+/// Called by compiled code, with a frame that was begun and the unit's record.
+pub unsafe extern "C" fn enter_slowly(tstate: ThreadState, frame: Frame, unit: *const UnitRecord) -> u64 {
+    // SAFETY: promised by the caller; the unit is counted as entered while Python code runs, as its code goes on afterwards.
+    unsafe {
+        let unit = &*unit;
+        let py = Attached::assume();
+        let mut may_enter = true;
+        if unit.is_invalid() {
+            doors::close_door(py, unit);
+            may_enter = false;
+        } else if is_deep(tstate) {
+            doors::close_because_deep(py, unit);
+            may_enter = false;
+        }
+        may_enter = may_enter && tstate.py_recursion_remaining() > 1 && !is_watched(tstate, unit);
+        let has_room = frames::has_room_above(tstate, frame, unit.reserved_words.get());
+        if may_enter && has_room {
+            return 1;
+        }
+        unit.entries.set(unit.entries.get() + 1);
+        let piece = if may_enter { frames::Piece::push(py, tstate) } else { None };
+        let result = match (piece, unit.entry_function.get()) {
+            (Some(piece), Some(entry)) => {
+                let moved = piece.first_frame();
+                moved.set_function(frame.function());
+                for index in 0..bound_count(unit.code) {
+                    moved.slot(index).write(frame.slot(index).read());
+                }
+                let result = entry(frames::raw(tstate), moved, ptr::null_mut());
+                piece.pop(py, tstate);
+                result
+            }
+            _ => interpret(tstate, frame, ptr::null()) as u64,
+        };
+        unit.returns.set(unit.returns.get() + 1);
+        result
+    }
+}
+
+/// How many slots of a frame that is only begun are filled.
+pub(crate) unsafe fn bound_count(code: CodeRef) -> usize {
+    use layout::code::{FLAG_VARARGS, FLAG_VARKEYWORDS};
+    // SAFETY: the caller passes a valid code object.
+    unsafe {
+        let flags = code.flags();
+        let others = usize::from(flags & FLAG_VARARGS != 0) + usize::from(flags & FLAG_VARKEYWORDS != 0);
+        (code.argument_count() + code.keyword_only_count()) as usize + others
+    }
+}
+
+/// Fills in and links a frame that was only begun, unless that was done. Its slots are the caller's business.
+///
+/// # Safety
+/// The own frame of a function's unit that is entered.
+pub(crate) unsafe fn show_frame(tstate: ThreadState, frame: Frame, unit: &UnitRecord) {
+    // SAFETY: promised by the caller.
     unsafe {
         let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
-        buffer.write(0);
+        if buffer.read() != 0 {
+            return;
+        }
+        let function = FunctionRef(frame.function().object().cast());
+        frames::initialize(frame, function, unit.code, unit.slot_count, tstate.current_frame(), NATIVE_MARK);
+        buffer.write(NOT_DESCRIBED);
         buffer.add(1).write(ptr::from_ref(unit) as u64);
         buffer.add(LEAVE_WORD).write(0);
         tstate.set_datastack_top(frame.0.add(8 * unit.total_words.get()));
         tstate.set_current_frame(frame);
-        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
-        unit.entries.set(unit.entries.get() + 1);
-        let result = entry(frames::raw(tstate), frame, buffer);
-        unit.entered.set(unit.entered.get() - 1);
-        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() + 1);
-        frames::unlink(tstate, frame, previous);
-        let is_plain = result > DEOPT && frame.frame_object().is_null() && ATTENTION.load(Ordering::Relaxed) == 0;
-        if !is_plain {
-            return finish_slowly(tstate, unit, frame, result);
+    }
+}
+
+/// Does around a body what compiled code of a function does itself: for units made by hand. The body gets a frame that is
+/// shown.
+///
+/// # Safety
+/// Called as the machine code of a function's unit.
+pub unsafe fn enter_by_hand(
+    tstate: ThreadState,
+    frame: Frame,
+    unit: *const UnitRecord,
+    body: EntryFunction,
+) -> *mut PyObject {
+    // SAFETY: promised by the caller.
+    unsafe {
+        match enter_slowly(tstate, frame, unit) {
+            1 => {}
+            result => return result as *mut PyObject,
         }
-        frames::pop(tstate, frame);
-        result as *mut PyObject
+        let unit = &*unit;
+        unit.entries.set(unit.entries.get() + 1);
+        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
+        let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
+        buffer.write(0);
+        show_frame(tstate, frame, unit);
+        for index in bound_count(unit.code)..unit.slot_count {
+            frame.slot(index).write(StackRef::NULL);
+        }
+        let result = body(frames::raw(tstate), frame, buffer);
+        end_call(tstate, unit, frame, result)
+    }
+}
+
+/// Leaves a function's unit by an exit, and ends the call.
+///
+/// # Safety
+/// As for [`crate::exits::leave`]; the frame may not have been shown.
+pub unsafe extern "C" fn leave_call(
+    tstate: ThreadState,
+    frame: Frame,
+    buffer: *mut u64,
+    exit_id: u64,
+    unit: *const UnitRecord,
+) -> *mut PyObject {
+    // SAFETY: promised by the caller; the unit is entered until the end.
+    unsafe {
+        let unit = &*unit;
+        show_frame(tstate, frame, unit);
+        let result = crate::exits::leave(tstate, frame, buffer, exit_id);
+        end_call(tstate, unit, frame, result)
+    }
+}
+
+/// Returns from a function's unit whose frame somebody has.
+///
+/// # Safety
+/// Called by compiled code with its frame, which was shown, its buffer and its result.
+pub unsafe extern "C" fn finish_call(
+    tstate: ThreadState,
+    frame: Frame,
+    buffer: *const u64,
+    value: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let (unit, _) = unit_of_buffer(buffer);
+        end_call(tstate, unit, frame, value as u64)
+    }
+}
+
+unsafe fn end_call(tstate: ThreadState, unit: &UnitRecord, frame: Frame, result: u64) -> *mut PyObject {
+    // SAFETY: the frame is linked; compiled code goes on afterwards, so the unit counts as entered until then.
+    unsafe {
+        tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() + 1);
+        frames::unlink(tstate, frame, frame.previous());
+        let result = finish_slowly(tstate, unit, frame, result);
+        unit.returns.set(unit.returns.get() + 1);
+        result
     }
 }
 
@@ -281,7 +398,7 @@ pub(crate) unsafe fn run_bound(
 #[cold]
 #[inline(never)]
 unsafe fn finish_slowly(tstate: ThreadState, unit: &UnitRecord, frame: Frame, result: u64) -> *mut PyObject {
-    // SAFETY: the frame is unlinked and the last one on the data stack. The unit may be freed as soon as Python code runs.
+    // SAFETY: the frame is unlinked and the last one on the data stack.
     unsafe {
         let frame_words = unit.frame_words;
         let result = if result > DEOPT {
@@ -325,7 +442,7 @@ unsafe fn default_count(function: FunctionRef) -> usize {
     }
 }
 
-/// Pushes and fills a frame when each argument goes to the local of its position.
+/// Begins a frame when each argument goes to the local of its position.
 #[inline]
 unsafe fn bind_positional(
     tstate: ThreadState,
@@ -340,7 +457,7 @@ unsafe fn bind_positional(
     unsafe {
         let frame = Frame(tstate.datastack_top());
         // The caller holds the function during the call.
-        frames::initialize(frame, function, unit.code, unit.slot_count, previous, NATIVE_MARK);
+        frame.set_function(StackRef::borrowed(function.object()));
         let operands = callers_operands(previous, function.object(), arguments, count, ptr::null_mut());
         for index in 0..count {
             let argument = arguments.add(index).read();
@@ -356,9 +473,6 @@ unsafe fn bind_positional(
                 let value = pyo3_ffi::PyTuple_GET_ITEM(defaults, (first + index - count) as isize);
                 frame.slot(index).write(StackRef(Py_NewRef(value) as u64));
             }
-        }
-        for index in unit.argument_count..unit.slot_count {
-            frame.slot(index).write(StackRef::NULL);
         }
         frame
     }
@@ -553,10 +667,9 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         let (tracing, what_event) = (tstate.tracing(), tstate.what_event());
         tstate.set_tracing(0);
         tstate.set_what_event(-1);
-        unit.entered.set(unit.entered.get() + 1);
         unit.entries.set(unit.entries.get() + 1);
         let result = entry(frames::raw(tstate), frame, buffer);
-        unit.entered.set(unit.entered.get() - 1);
+        unit.returns.set(unit.returns.get() + 1);
         tstate.set_tracing(tracing);
         tstate.set_what_event(what_event);
         tstate.set_datastack_top(buffer.cast());

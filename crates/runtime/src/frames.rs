@@ -5,12 +5,14 @@
 //! for everything that an exit may need.
 
 use crate::ffi_extra::close;
+use crate::gil::UnderGil;
 use crate::observers;
 use crate::plan::find_handler;
 use coluber_cpython::differences;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::{Py_NewRef, PyObject, PyThreadState};
+use std::ffi::c_void;
 use std::ptr;
 
 /// Reads the frame's `return_offset`, `owner` and `visited` as one number.
@@ -34,6 +36,25 @@ pub unsafe fn has_room(tstate: ThreadState, words: usize) -> bool {
         let (top, limit) = (tstate.datastack_top() as usize, tstate.datastack_limit() as usize);
         top != 0 && 8 * words < limit - top
     }
+}
+
+/// Whether there is room for `words` from a frame on.
+///
+/// # Safety
+/// Attached; the frame lies in the current piece of the data stack.
+pub unsafe fn has_room_above(tstate: ThreadState, frame: Frame, words: usize) -> bool {
+    // SAFETY: the calling thread's own state.
+    unsafe { 8 * words < tstate.datastack_limit() as usize - frame.0 as usize }
+}
+
+/// The current piece of the data stack, if the frame is its first; else NULL.
+///
+/// # Safety
+/// Attached.
+pub unsafe fn piece_that_begins_with(tstate: ThreadState, frame: Frame) -> *mut u8 {
+    // SAFETY: the calling thread's own state.
+    let piece = unsafe { tstate.0.add(layout::thread_state::DATASTACK_CHUNK).cast::<*mut u8>().read() };
+    if frame.0 == piece.wrapping_add(PIECE_HEADER) { piece } else { ptr::null_mut() }
 }
 
 /// Fills the fixed part of a frame for a function; slots and operand stack are the caller's business. The code
@@ -113,13 +134,102 @@ pub unsafe fn stack_shape(frame: Frame, slots: usize, depth: usize) -> u64 {
 pub unsafe fn pop(tstate: ThreadState, frame: Frame) {
     // SAFETY: the calling thread's own state; a piece begins with three words.
     unsafe {
-        let piece = tstate.0.add(layout::thread_state::DATASTACK_CHUNK).cast::<*mut u8>().read();
-        if frame.0 == piece.add(PIECE_HEADER) {
+        if !piece_that_begins_with(tstate, frame).is_null() {
             ffi::_PyThreadState_PopFrame(raw(tstate), frame);
         } else {
             tstate.set_datastack_top(frame.0);
         }
     }
+}
+
+/// A piece of the data stack of our own: begins with the words of `_PyStackChunk` (`previous`, `size`, `top`), and has
+/// one word more in front of its first frame, so that the interpreter never takes that for the end of the piece.
+#[derive(Clone, Copy)]
+pub struct Piece(*mut usize);
+
+/// Size of such a piece: room for some thousand frames.
+const PIECE_BYTES: usize = 256 << 10;
+/// One that is not in use: recursion to and fro over the end of a piece makes and frees none.
+static SPARE: UnderGil<usize> = UnderGil::new(0);
+
+impl Piece {
+    const PREVIOUS: usize = 0;
+    const SIZE: usize = 1;
+    const TOP: usize = 2;
+    const HEADER: usize = 3;
+
+    /// Makes a piece the current one. `None` if there is no memory.
+    ///
+    /// # Safety
+    /// Attached; the thread has a data stack.
+    pub unsafe fn push(py: Attached, tstate: ThreadState) -> Option<Piece> {
+        let spare = std::mem::take(&mut *SPARE.borrow(py));
+        // SAFETY: the interpreter's own allocator of pieces; the words are those of the piece.
+        unsafe {
+            let piece = if spare != 0 { spare as *mut usize } else { allocate_piece()? };
+            let current = tstate.0.add(layout::thread_state::DATASTACK_CHUNK).cast::<*mut usize>();
+            let previous = current.read();
+            let used = (tstate.datastack_top() as usize - previous.add(Piece::HEADER) as usize) / 8;
+            previous.add(Piece::TOP).write(used);
+            piece.add(Piece::PREVIOUS).write(previous as usize);
+            piece.add(Piece::SIZE).write(PIECE_BYTES);
+            piece.add(Piece::TOP).write(0);
+            current.write(piece);
+            set_limit(tstate, piece);
+            let piece = Piece(piece);
+            tstate.set_datastack_top(piece.first_frame().0);
+            Some(piece)
+        }
+    }
+
+    /// Where its first frame lies.
+    pub fn first_frame(self) -> Frame {
+        Frame(self.0.wrapping_add(Piece::HEADER + 1).cast())
+    }
+
+    /// Makes the piece before the current one again.
+    ///
+    /// # Safety
+    /// The piece is the current one and empty.
+    pub unsafe fn pop(self, py: Attached, tstate: ThreadState) {
+        // SAFETY: as for `push`.
+        unsafe {
+            let previous = self.0.add(Piece::PREVIOUS).read() as *mut usize;
+            tstate.0.add(layout::thread_state::DATASTACK_CHUNK).cast::<*mut usize>().write(previous);
+            set_limit(tstate, previous);
+            tstate.set_datastack_top(previous.add(Piece::HEADER + previous.add(Piece::TOP).read()).cast());
+            let spare = std::mem::replace(&mut *SPARE.borrow(py), self.0 as usize);
+            if spare != 0 {
+                let allocator = arena_allocator();
+                if let Some(free) = allocator.free {
+                    free(allocator.ctx, spare as *mut c_void, PIECE_BYTES);
+                }
+            }
+        }
+    }
+}
+
+unsafe fn set_limit(tstate: ThreadState, piece: *mut usize) {
+    // SAFETY: a piece of the data stack and the calling thread's own state.
+    unsafe {
+        let limit = piece.cast::<u8>().add(piece.add(Piece::SIZE).read());
+        tstate.0.add(layout::thread_state::DATASTACK_LIMIT).cast::<*mut u8>().write(limit);
+    }
+}
+
+/// What the interpreter allocates pieces of the data stack with.
+fn arena_allocator() -> pyo3_ffi::PyObjectArenaAllocator {
+    let mut allocator = pyo3_ffi::PyObjectArenaAllocator { ctx: ptr::null_mut(), alloc: None, free: None };
+    // SAFETY: it is filled in.
+    unsafe { pyo3_ffi::PyObject_GetArenaAllocator(&mut allocator) };
+    allocator
+}
+
+fn allocate_piece() -> Option<*mut usize> {
+    let allocator = arena_allocator();
+    let allocate = allocator.alloc?;
+    let piece = allocate(allocator.ctx, PIECE_BYTES);
+    (!piece.is_null()).then_some(piece.cast())
 }
 
 /// Clears and pops an unlinked frame that owns its references. Runs Python code; keeps the exception that is set.

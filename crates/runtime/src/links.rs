@@ -1,13 +1,13 @@
 //! Links: where calls of a function of known code, globals and builtins lead at present.
 //!
 //! Compiled code that calls such a function begins its frame, puts the arguments into it, and calls what the link names:
-//! [`call_unit`] while a unit's function door is open, else [`interpret`]. A link lives as long as a unit that was
+//! the unit whose function door is open, else [`interpret`]. A link lives as long as a unit that was
 //! compiled with its address.
 
-use crate::callees::{call_unit, interpret};
+use crate::callees::interpret;
 use crate::doors;
 use crate::gil::UnderGil;
-use crate::unit::UnitRecord;
+use crate::unit::{EntryFunction, UnitRecord};
 use coluber_cpython::raw::{Attached, Frame, FunctionRef, ThreadState};
 use pyo3_ffi::PyObject;
 use std::cell::Cell;
@@ -26,7 +26,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// The unit that [`call_unit`] is to enter.
+    /// The unit whose code is the target, or NULL.
     #[inline]
     pub fn unit(&self) -> *const UnitRecord {
         self.unit.get()
@@ -90,7 +90,14 @@ pub fn release(py: Attached, link: Use) {
 
 fn point_at(link: &Link, unit: *const UnitRecord) {
     link.unit.set(unit);
-    link.target.set(if unit.is_null() { interpret } else { call_unit });
+    // SAFETY: a unit whose door is open is alive; a function's unit is entered like that.
+    let entry = unsafe { unit.as_ref() }.and_then(|unit| unit.entry_function.get());
+    link.target.set(match entry {
+        // SAFETY: the types differ in what the third parameter points at, which a function's unit does not look at, and in
+        // the result, which is the object.
+        Some(entry) => unsafe { std::mem::transmute::<EntryFunction, Callee>(entry) },
+        None => interpret,
+    });
 }
 
 /// The unit's function door was opened: calls lead into it.

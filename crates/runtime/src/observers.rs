@@ -15,7 +15,7 @@ use crate::enter::{ATTENTION, attention};
 use crate::exits::unit_of_buffer;
 use crate::gil::UnderGil;
 use crate::plan::{Fill, Make};
-use crate::unit::{INLINED_MARK, LEAVE_WORD, NATIVE_MARK};
+use crate::unit::{INLINED_MARK, LEAVE_WORD, LOOK_AFTER, NATIVE_MARK};
 use crate::virtuals;
 use coluber_cpython::hooks::{Interposed, interpose_builtin, interpose_getter};
 use coluber_cpython::layout;
@@ -83,7 +83,7 @@ unsafe fn own_frame(frame: Frame) -> Option<(Frame, usize)> {
 unsafe fn request_leave(own: Frame) {
     // SAFETY: the buffer lies behind the frame.
     unsafe {
-        own.0.add(8 * own.code().frame_size() as usize).cast::<u64>().add(LEAVE_WORD).write(1);
+        own.0.add(8 * own.code().frame_size() as usize).cast::<u32>().add(2 * LEAVE_WORD).write(1);
     }
     ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
 }
@@ -280,6 +280,8 @@ unsafe fn kept_object(
             return object;
         }
         KEPT.borrow(py).push(Kept { own: key.0, frame: key.1, place, bits, object: object as usize });
+        let requests = own.0.add(8 * own.code().frame_size() as usize).cast::<u64>().add(LEAVE_WORD);
+        requests.write(requests.read() | LOOK_AFTER);
         ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
         object
     }

@@ -5,8 +5,10 @@
 //! thunk that saves all registers, with Cranelift's `PreserveAll` convention: arguments as in the C convention, no
 //! result; what there is to return goes through memory.
 
+use crate::enter;
 use crate::frames;
 use crate::helpers;
+use crate::unit::UnitRecord;
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Frame, ThreadState};
 use pyo3_ffi::PyObject;
@@ -64,6 +66,11 @@ unsafe extern "C" fn unbox_int_into(object: *mut PyObject, out: *mut i64) {
         let fits = helpers::unbox_int(object, out);
         out.add(1).write(fits);
     }
+}
+
+unsafe extern "C" fn show_own_frame(tstate: ThreadState, frame: Frame, unit: *const UnitRecord) {
+    // SAFETY: promised by compiled code.
+    unsafe { enter::show_frame(tstate, frame, &*unit) };
 }
 
 unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
@@ -137,6 +144,10 @@ pub unsafe extern "C" fn record_first_store() {
     )
 }
 
+preserving!(
+    /// `show_frame(tstate, frame, record)`.
+    show_frame => show_own_frame
+);
 preserving!(
     /// `box_int(value, out)`.
     box_int => box_int_into

@@ -65,7 +65,7 @@ pub fn collect(py: Attached, with_arena: impl FnOnce(&mut dyn FnMut(&mut Arena))
     let mut free = Vec::new();
     for unit in std::mem::take(&mut *RETIRED.borrow(py)) {
         // SAFETY: retired units belong to this list.
-        if unsafe { &*unit }.entered.get() == 0 { free.push(unit) } else { waiting.push(unit) }
+        if unsafe { &*unit }.is_entered() { waiting.push(unit) } else { free.push(unit) }
     }
     let counts = (free.len(), waiting.len());
     RETIRED.borrow(py).extend(waiting);

@@ -8,7 +8,7 @@ use crate::arena::{Arena, Place};
 use crate::helpers;
 use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
-use coluber_backend::{Addresses, CompiledCode, Layout, Target};
+use coluber_backend::{Addresses, CompiledCode, Layout, RecordOffsets, Target, UnitAddresses};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
@@ -16,9 +16,10 @@ use coluber_ir::Resume;
 use coluber_ir::exit_table::PackedExits;
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
 use std::cell::{Cell, OnceCell, RefCell};
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The machine code of a unit; see `ARCHITECTURE.md`.
+/// The machine code of a unit; see `ARCHITECTURE.md`. That of a function takes no buffer.
 pub type EntryFunction = unsafe extern "C" fn(*mut PyThreadState, Frame, *mut u64) -> u64;
 /// Result of compiled code: the frame is filled and the interpreter has to run it on.
 pub const DEOPT: u64 = 1;
@@ -30,6 +31,10 @@ pub const INLINED_MARK: u8 = 0xc6;
 pub const FIRST_EXIT_WORD: u32 = 3;
 /// Buffer word that tells the activation to leave after the present call.
 pub const LEAVE_WORD: usize = 2;
+/// What buffer word 0 holds when the frame is shown but no call is described: no exit has that number.
+pub const NOT_DESCRIBED: u64 = u32::MAX as u64;
+/// Bit of the word [`LEAVE_WORD`]: the end of the activation is to be looked after.
+pub const LOOK_AFTER: u64 = 1 << 32;
 /// Frames with their buffers must fit a fresh piece of the data stack.
 pub const MAX_FRAME_WORDS: usize = 1500;
 
@@ -145,10 +150,10 @@ pub struct UnitRecord {
     pub stands_back: Cell<bool>,
     /// The machine code, once installed.
     pub entry_function: Cell<Option<EntryFunction>>,
-    /// How many activations are inside.
-    pub entered: Cell<u64>,
     /// How often it was entered.
     pub entries: Cell<u64>,
+    /// How many activations have ended.
+    pub returns: Cell<u64>,
     /// Part of `eval_breaker` that was found to mean "no tool interested in this code"; `u64::MAX`, which is none, while
     /// the unit cannot be entered at all. So a door compares one word.
     pub checked_version: Cell<u64>,
@@ -164,10 +169,11 @@ pub struct UnitRecord {
     pub total_words: Cell<usize>,
     /// `total_words` and the frames that an exit makes.
     pub reserved_words: Cell<usize>,
+    /// The same in bytes, for compiled code.
+    total_bytes: Cell<usize>,
+    reserved_bytes: Cell<usize>,
     /// `co_argcount`.
     pub argument_count: usize,
-    /// Positional and keyword-only parameters.
-    pub parameter_count: usize,
     /// The number of positional arguments that fit without further ado; none if others are possible.
     pub exact_count: usize,
     /// Slots in front of the operand stack.
@@ -294,8 +300,8 @@ impl UnitRecord {
                 invalid: AtomicU64::new(0),
                 stands_back: Cell::new(false),
                 entry_function: Cell::new(None),
-                entered: Cell::new(0),
                 entries: Cell::new(0),
+                returns: Cell::new(0),
                 checked_version: Cell::new(u64::MAX),
                 code,
                 globals: parts.globals,
@@ -303,8 +309,9 @@ impl UnitRecord {
                 frame_words: code.frame_size() as usize,
                 total_words: Cell::new(0),
                 reserved_words: Cell::new(0),
+                total_bytes: Cell::new(0),
+                reserved_bytes: Cell::new(0),
                 argument_count: code.argument_count() as usize,
-                parameter_count: (code.argument_count() + code.keyword_only_count()) as usize,
                 exact_count: if is_simple { code.argument_count() as usize } else { usize::MAX },
                 slot_count: code.slot_count() as usize,
                 is_simple,
@@ -332,7 +339,24 @@ impl UnitRecord {
 
     /// For the back end.
     pub fn addresses(&self) -> Addresses {
+        let offsets = RecordOffsets {
+            checked_version: offset_of!(UnitRecord, checked_version) as i32,
+            entries: offset_of!(UnitRecord, entries) as i32,
+            returns: offset_of!(UnitRecord, returns) as i32,
+            total_bytes: offset_of!(UnitRecord, total_bytes) as i32,
+            reserved_bytes: offset_of!(UnitRecord, reserved_bytes) as i32,
+        };
+        let unit = UnitAddresses {
+            is_function: self.entry == Entry::Function,
+            record: std::ptr::from_ref(self) as u64,
+            offsets,
+            code: self.code.0 as u64,
+            globals: self.globals as u64,
+            builtins: self.builtins as u64,
+            slot_count: self.slot_count as u32,
+        };
         Addresses {
+            unit,
             objects: self.objects.iter().map(|object| *object as u64).collect(),
             invalid_flag: (&raw const self.invalid) as u64,
             profile: self.profile.as_ptr() as u64,
@@ -357,6 +381,8 @@ impl UnitRecord {
         debug_assert!(sites.is_ok(), "installed once");
         self.total_words.set(total);
         self.reserved_words.set(reserved);
+        self.total_bytes.set(8 * total);
+        self.reserved_bytes.set(8 * reserved);
         let exits = self.exits.set(UnitExits::new(code.exits));
         debug_assert!(exits.is_ok(), "installed once");
         self.place.set(Some(place));
@@ -371,7 +397,7 @@ impl UnitRecord {
     /// anybody inside it needs nothing any more.
     pub(crate) fn hold(&self, dying: usize) {
         let mut held = self.held.borrow_mut();
-        if self.entered.get() == 0 || !held.is_empty() {
+        if !self.is_entered() || !held.is_empty() {
             return;
         }
         for object in self.weak.iter().filter(|object| *object as usize != dying) {
@@ -379,6 +405,11 @@ impl UnitRecord {
             unsafe { Py_INCREF(object) };
             held.push(object);
         }
+    }
+
+    /// Whether an activation is inside.
+    pub fn is_entered(&self) -> bool {
+        self.entries.get() != self.returns.get()
     }
 
     /// Whether new activations are refused.
@@ -541,6 +572,10 @@ pub fn target(_py: Attached) -> Target {
     Target {
         helpers: helpers::address_table(),
         leave: crate::exits::leave as *const () as u64,
+        leave_call: crate::enter::leave_call as *const () as u64,
+        enter_slowly: crate::enter::enter_slowly as *const () as u64,
+        show_frame: crate::preserving::show_frame as *const () as u64,
+        finish_call: crate::enter::finish_call as *const () as u64,
         dealloc: crate::preserving::dealloc as *const () as u64,
         box_int: crate::preserving::box_int as *const () as u64,
         box_float: crate::preserving::box_float as *const () as u64,
@@ -552,6 +587,7 @@ pub fn target(_py: Attached) -> Target {
         record_first_store: crate::preserving::record_first_store as *const () as u64,
         finish_inlined_frame: crate::preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
+        own_frame_word: u64::from(NATIVE_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
         call_moving: crate::callees::call_moving as *const () as u64,
         types,
@@ -624,6 +660,12 @@ fn interpreter_layout() -> Layout {
         tstate_eval_breaker: thread_state::EVAL_BREAKER as i32,
         tstate_interp: thread_state::INTERP as i32,
         tstate_datastack_top: thread_state::DATASTACK_TOP as i32,
+        tstate_datastack_limit: thread_state::DATASTACK_LIMIT as i32,
+        tstate_c_stack_soft_limit: thread_state::C_STACK_SOFT_LIMIT as i32,
+        tstate_py_recursion_remaining: thread_state::PY_RECURSION_REMAINING as i32,
+        tstate_last_profiled_frame: coluber_cpython::differences::LAST_PROFILED_FRAME as i32,
+        interpreter_eval_frame: interpreter_state::EVAL_FRAME as i32,
+        code_monitoring: code::CO_MONITORING as i32,
         code_bytes: code::CO_CODE_ADAPTIVE as i32,
         float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
         int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),
