@@ -200,7 +200,7 @@ unsafe fn bind_slowly(
         };
         debug_assert!(function.code() == unit.code && function.globals() == unit.globals);
         // From here on the unit cannot be freed, whatever binding the arguments runs.
-        unit.entries.set(unit.entries.get() + 1);
+        unit.pin();
         let previous = tstate.current_frame();
         let missing = unit.argument_count.wrapping_sub(count);
         let no_keywords = keyword_names.is_null() || pyo3_ffi::PyTuple_GET_SIZE(keyword_names) == 0;
@@ -215,7 +215,7 @@ unsafe fn bind_slowly(
             let frame = bind_any(tstate, function, arguments, count, keyword_names, previous, places);
             if frame.is_null() { ptr::null_mut() } else { enter_pushed(tstate, unit, entry, frame) }
         };
-        unit.returns.set(unit.returns.get() + 1);
+        unit.let_go();
         result
     }
 }
@@ -263,7 +263,7 @@ pub unsafe extern "C" fn enter_slowly(tstate: ThreadState, frame: Frame, unit: *
         if may_enter && has_room {
             return 1;
         }
-        unit.entries.set(unit.entries.get() + 1);
+        unit.pin();
         let piece = if may_enter { frames::Piece::push(py, tstate) } else { None };
         let result = match (piece, unit.entry_function.get()) {
             (Some(piece), Some(entry)) => {
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn enter_slowly(tstate: ThreadState, frame: Frame, unit: *
             }
             _ => interpret(tstate, frame, ptr::null()) as u64,
         };
-        unit.returns.set(unit.returns.get() + 1);
+        unit.let_go();
         result
     }
 }
@@ -389,7 +389,7 @@ unsafe fn end_call(tstate: ThreadState, unit: &UnitRecord, frame: Frame, result:
         tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() + 1);
         frames::unlink(tstate, frame, frame.previous());
         let result = finish_slowly(tstate, unit, frame, result);
-        unit.returns.set(unit.returns.get() + 1);
+        unit.let_go();
         result
     }
 }
@@ -669,7 +669,7 @@ unsafe fn enter_loop(tstate: ThreadState, unit: &UnitRecord, destination: u32) -
         tstate.set_what_event(-1);
         unit.entries.set(unit.entries.get() + 1);
         let result = entry(frames::raw(tstate), frame, buffer);
-        unit.returns.set(unit.returns.get() + 1);
+        unit.let_go();
         tstate.set_tracing(tracing);
         tstate.set_what_event(what_event);
         tstate.set_datastack_top(buffer.cast());

@@ -407,6 +407,16 @@ impl UnitRecord {
         }
     }
 
+    /// Keeps the unit from being freed, as an activation inside would.
+    pub fn pin(&self) {
+        self.returns.set(self.returns.get().wrapping_sub(1));
+    }
+
+    /// Ends an activation, or what [`UnitRecord::pin`] began.
+    pub fn let_go(&self) {
+        self.returns.set(self.returns.get().wrapping_add(1));
+    }
+
     /// Whether an activation is inside.
     pub fn is_entered(&self) -> bool {
         self.entries.get() != self.returns.get()
