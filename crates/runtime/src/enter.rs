@@ -164,7 +164,8 @@ pub(crate) unsafe fn enter_by_door(
             Some(entry) if is_plain => {
                 let previous = tstate.current_frame();
                 let frame = bind_positional(tstate, unit, function, arguments, count, previous, std::mem::take(places));
-                entry(frames::raw(tstate), frame, ptr::null_mut()) as *mut PyObject
+                let result = entry(frames::raw(tstate), frame, ptr::null_mut()) as *mut PyObject;
+                if ATTENTION.load(Ordering::Relaxed) == 0 { result } else { attend_call(tstate, frame, result) }
             }
             _ => bind_slowly(tstate, function, arguments, count_and_flag, keyword_names, unit, places),
         }
@@ -216,7 +217,37 @@ unsafe fn bind_slowly(
             if frame.is_null() { ptr::null_mut() } else { enter_pushed(tstate, unit, entry, frame) }
         };
         unit.let_go();
+        if ATTENTION.load(Ordering::Relaxed) == 0 {
+            result
+        } else {
+            attend_call(tstate, Frame(ptr::null_mut()), result)
+        }
+    }
+}
+
+/// Looks after what compiled code does not look after when it returns. Its result, or NULL.
+#[cold]
+unsafe fn attend_call(tstate: ThreadState, finished: Frame, result: *mut PyObject) -> *mut PyObject {
+    // SAFETY: an owned reference or NULL with an exception set; attached.
+    unsafe {
+        let result = if result.is_null() { result } else { without_shortage(tstate, result) };
+        attend(tstate, finished);
         result
+    }
+}
+
+/// NULL with an exception instead of a result if this thread has run out of memory.
+unsafe fn without_shortage(tstate: ThreadState, result: *mut PyObject) -> *mut PyObject {
+    // SAFETY: an owned reference.
+    unsafe {
+        if !crate::shortage::raise(tstate) {
+            return result;
+        }
+        // The value may be a stand-in or not; it is not returned.
+        let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
+        Py_DECREF(result);
+        ffi::_PyErr_SetRaisedException(frames::raw(tstate), exception);
+        ptr::null_mut()
     }
 }
 
@@ -412,15 +443,7 @@ unsafe fn finish_slowly(tstate: ThreadState, unit: &UnitRecord, frame: Frame, re
                 frames::own_fixed_part(frame);
                 frames::clear_and_pop(tstate, frame, frame_words);
             }
-            if crate::shortage::raise(tstate) {
-                // The value may be a stand-in or not; it is not returned.
-                let exception = ffi::_PyErr_GetRaisedException(frames::raw(tstate));
-                Py_DECREF(result as *mut PyObject);
-                ffi::_PyErr_SetRaisedException(frames::raw(tstate), exception);
-                ptr::null_mut()
-            } else {
-                result as *mut PyObject
-            }
+            without_shortage(tstate, result as *mut PyObject)
         } else if result == DEOPT {
             frames::run(tstate, frame, frame_words)
         } else {
