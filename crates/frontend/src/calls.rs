@@ -264,8 +264,11 @@ impl Translator<'_> {
             }
             ObjectValue::Class(facts) if !has_self => {
                 let Some(init) = facts.init else { return self.construct_builtin(facts.kind, count) };
-                if facts.has_finalizer || self.inlinable(init, total + 1).is_none() {
+                if facts.has_finalizer {
                     return Ok(false);
+                }
+                if self.inlinable(init, total + 1).is_none() {
+                    return self.construct_directly(object, init, count);
                 }
                 self.rely_on_invariants();
                 let class = self.constant(object);
@@ -285,7 +288,7 @@ impl Translator<'_> {
     }
 
     /// Pops callable, self or NULL and arguments; returns self (if there is one) and the arguments.
-    fn take_call_operands(&mut self, count: u32) -> Result<Vec<Value>, Bailout> {
+    pub(crate) fn take_call_operands(&mut self, count: u32) -> Result<Vec<Value>, Bailout> {
         let mut operands = Vec::new();
         for _ in 0..count {
             operands.push(self.pop()?);

@@ -8,7 +8,7 @@ use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{CodeFacts, FunctionFacts, Instruction, ObjectId, ObjectValue};
-use coluber_ir::{Op, Type, Value};
+use coluber_ir::{BlockCall, Helper, Op, Type, Value};
 
 /// What a parameter gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,18 +50,14 @@ impl Translator<'_> {
     /// Calls a known function that is not inlined; false if the generic call has to do it. Stack: callable, self or NULL,
     /// arguments, of which the last have the names.
     pub(crate) fn call_directly(&mut self, function: ObjectId, count: u32, names: &[&str]) -> Result<bool, Bailout> {
-        if !self.settings.speculate {
-            return Ok(false);
-        }
-        let snapshot = self.snapshot;
-        let ObjectValue::Function(facts) = &snapshot.objects.get(function).value else { return Ok(false) };
-        let ObjectValue::Code(code) = &snapshot.objects.get(facts.code_object).value else { return Ok(false) };
         let has_self = match self.peek_slot(count + 1)? {
             Slot::Null => false,
             Slot::Value(value) if !self.ty(value).is_nullable() => true,
             _ => return Ok(false),
         };
-        let Some(sources) = bind(facts, code, count as usize + usize::from(has_self), names) else { return Ok(false) };
+        let Some(sources) = self.sources(function, count as usize + usize::from(has_self), names) else {
+            return Ok(false);
+        };
         self.rely_on_invariants();
         // Boxed while they are on the stack, so that the state in front names the boxes.
         for depth in 1..=count + u32::from(has_self) {
@@ -92,7 +88,51 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// The same with a tuple of names on top of the stack.
+    /// Where the values of a function's parameters come from; `None` if it cannot be called directly.
+    fn sources(&self, function: ObjectId, operands: usize, names: &[&str]) -> Option<Vec<Source>> {
+        let ObjectValue::Function(facts) = &self.snapshot.objects.get(function).value else { return None };
+        let ObjectValue::Code(code) = &self.snapshot.objects.get(facts.code_object).value else { return None };
+        bind(facts, code, operands, names).filter(|_| self.settings.speculate)
+    }
+
+    /// Calls a class whose `__init__` is called directly. Stack: class, NULL, arguments.
+    pub(crate) fn construct_directly(&mut self, class: ObjectId, init: ObjectId, count: u32) -> Result<bool, Bailout> {
+        if self.sources(init, count as usize + 1, &[]).is_none() {
+            return Ok(false);
+        }
+        self.rely_on_invariants();
+        let constant = self.constant(class);
+        let instance = self.invoke(Helper::NewInstance, &[constant]).expect("an instance is a result");
+        self.know_class(instance, class);
+        let arguments = self.take_call_operands(count)?;
+        // From here on the call cannot be repeated, and nothing in the way leaves: the instance waits on the stack.
+        self.push(instance);
+        let function = self.constant(init);
+        self.push(function);
+        self.push(instance);
+        for argument in arguments {
+            self.push(argument);
+        }
+        self.begin_same();
+        let is_called = self.call_directly(init, count, &[])?;
+        debug_assert!(is_called);
+        self.begin_same();
+        let result = self.peek(1)?;
+        let condition = self.emit_value(Op::IsNone { value: result });
+        let (fine, wrong) = (self.function.add_block(), self.function.add_block());
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        self.emit(Op::Branch { condition, then: target(fine), otherwise: target(wrong) });
+        self.function.blocks[wrong].cold = true;
+        self.block = Some(wrong);
+        self.invoke(Helper::RaiseInitResult, &[result]);
+        self.emit(Op::Unreachable {});
+        self.block = Some(fine);
+        let result = self.pop()?;
+        self.release(result);
+        Ok(true)
+    }
+
+    /// The same as [`Translator::call_directly`] with a tuple of names on top of the stack.
     pub(crate) fn call_directly_kw(
         &mut self,
         count: u32,

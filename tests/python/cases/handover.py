@@ -671,3 +671,92 @@ def case_generator_and_star_callees():
         log.append("after")
 
     return seen_of(run)
+
+
+# ---- constructors
+
+class Built:
+    def __init__(self, log, thing, more=2):
+        log.append("init")
+        thing = None
+        for word in ("a", "b"):
+            log.append(word)
+        self.more = more
+
+
+class Returns:
+    def __init__(self, n):
+        for _ in range(2):
+            n += 0
+        if n == 4:
+            return n
+
+
+class Raises:
+    def __init__(self, log, n):
+        self.noisy = Noisy(log, "of instance")
+        for _ in range(2):
+            n += 0
+        if n == 4:
+            raise ValueError(n)
+
+
+def case_arguments_of_constructors():
+    @compiled
+    def run(log):
+        first = Built(log, Noisy(log, "first"))
+        second = Built(log, Noisy(log, "second"), Noisy(log, "kept"))
+        log.append("after")
+        first = second
+        return first.more
+
+    return seen_of(run)
+
+
+def case_constructor_returns_something():
+    def run(n):
+        return type(Returns(n)).__name__
+
+    seen = []
+    for n in [0, 1, 2, 3, 4, 5, 4]:
+        try:
+            seen.append(run(n))
+        except TypeError as error:
+            entry = traceback.extract_tb(error.__traceback__)[-1]
+            seen.append((str(error), entry.name, entry.colno, entry.end_colno))
+    return seen
+
+
+def case_constructor_raises():
+    def run(log, n):
+        log.append(type(Raises(log, n)).__name__)
+        log.append("after")
+
+    seen = []
+    for n in [0, 1, 2, 3, 4, 5, 4]:
+        log = []
+        try:
+            run(log, n)
+        except ValueError as error:
+            log.append([entry.name for entry in traceback.extract_tb(error.__traceback__)])
+            del error
+        seen.append(log)
+    return seen
+
+
+def case_class_changes_in_constructor():
+    class Thing:
+        def __init__(self, n):
+            for _ in range(2):
+                n += 0
+            if n == 4:
+                Thing.__init__ = other
+            self.n = n
+
+    def other(self, n):
+        self.n = -n
+
+    def run(n):
+        return Thing(n).n, Thing(n).n
+
+    return [run(n) for n in range(7)]
