@@ -702,10 +702,13 @@ class Raises:
 
 
 def case_arguments_of_constructors():
+    # When the temporaries die depends on how far the interpreter has specialised the call.
     @compiled
     def run(log):
-        first = Built(log, Noisy(log, "first"))
-        second = Built(log, Noisy(log, "second"), Noisy(log, "kept"))
+        first = Built(log, [])
+        second = Built(log, more=Noisy(log, "named"), thing=1)
+        log.append("after")
+        second = Built(log, 1, Noisy(log, "kept"))
         log.append("after")
         first = second
         return first.more
