@@ -167,14 +167,15 @@ impl Lowerer<'_> {
         described
     }
 
-    fn exit_virtual(&self, words: &mut Words, root: Value, op: &Op) -> ExitValue {
+    fn exit_virtual(&self, words: &mut Words, op: &Op) -> ExitValue {
         let mut operands = Vec::new();
         op.for_each_operand(|operand| operands.push(operand));
-        let shape = match op {
-            Op::VirtualInstance { class, offsets, .. } => {
-                VirtualShape::Instance { class: *class, offsets: offsets.0.clone() }
+        let (id, shape) = match op {
+            Op::VirtualInstance { object, class, offsets, .. } => {
+                (*object, VirtualShape::Instance { class: *class, offsets: offsets.0.clone() })
             }
-            _ => VirtualShape::Tuple,
+            Op::VirtualTuple { object, .. } => (*object, VirtualShape::Tuple),
+            other => unreachable!("{} promises no object", other.name()),
         };
         let slot = words.next;
         let fields = operands.into_iter().map(|operand| {
@@ -184,7 +185,7 @@ impl Lowerer<'_> {
         });
         let fields = fields.collect();
         words.next = slot;
-        ExitValue::Virtual(Arc::new(ExitVirtual { id: root.as_u32(), shape, fields }))
+        ExitValue::Virtual(Arc::new(ExitVirtual { id, shape, fields }))
     }
 
     fn exit_value(&self, words: &mut Words, slot: SlotValue) -> ExitValue {
@@ -193,7 +194,7 @@ impl Lowerer<'_> {
             SlotValue::Value(value) => {
                 let root = self.function.root(value);
                 match (self.function.ty(root), self.function.def_op(root)) {
-                    (_, Some(op)) if op.refs() == Refs::Virtual => self.exit_virtual(words, root, op),
+                    (_, Some(op)) if op.refs() == Refs::Virtual => self.exit_virtual(words, op),
                     (_, Some(Op::Constant { object })) => ExitValue::Constant(*object),
                     (_, Some(Op::NullConstant {})) => ExitValue::Null,
                     (_, Some(Op::IntConstant { value })) => ExitValue::IntConstant(*value),

@@ -33,18 +33,21 @@ impl Lowerer<'_> {
             let value = self.value(*value);
             self.store(value, object, *offset as i32);
         }
-        // The numbers of the values in the order in which they were set stand behind the values, a byte each.
         let first = header + coluber_ir::INLINE_VALUES_HEADER as i32;
+        let inline: Vec<i32> = offsets.iter().map(|offset| *offset as i32).filter(|offset| *offset >= first).collect();
+        if inline.is_empty() {
+            return Ok(object);
+        }
+        // The numbers of the values in the order in which they were set stand behind the values, a byte each.
         let capacity = self.load(types::I8, object, header + self.layout().values_capacity);
         let capacity = self.builder.ins().uextend(types::I64, capacity);
         let size = self.builder.ins().ishl_imm_u(capacity, 3);
         let order = self.builder.ins().iadd(object, size);
-        for (place, offset) in offsets.iter().enumerate() {
-            let number = (*offset as i32 - first) / 8;
-            let number = self.builder.ins().iconst(types::I8, i64::from(number));
+        for (place, offset) in inline.iter().enumerate() {
+            let number = self.builder.ins().iconst(types::I8, i64::from((offset - first) / 8));
             self.store(number, order, first + place as i32);
         }
-        let count = self.builder.ins().iconst(types::I8, offsets.len() as i64);
+        let count = self.builder.ins().iconst(types::I8, inline.len() as i64);
         self.store(count, object, header + self.layout().values_size);
         Ok(object)
     }

@@ -503,16 +503,18 @@ pub enum Op {
     GuardIndex { index: Value, length: Value, state: FrameStateId },
 
     // ---- objects that do not exist yet, and how they come to exist
-    /// A tuple that frame states name, to be made by the exit that needs it.
+    /// A tuple that frame states name, to be made by the exit that needs it. All values with the number `object` are one
+    /// object, at different times.
     #[op(takes(Any), result = Exact(Tuple), refs = promised, pure)]
-    VirtualTuple { items: Vec<Value> },
-    /// The same for an instance of a class with inline values: those at `offsets` are set, in this order.
+    VirtualTuple { object: u32, items: Vec<Value> },
+    /// The same for an instance of a class: the inline values and `__slots__` members at `offsets` are set, in this order.
     #[op(takes(Any), result = Object, refs = promised, pure)]
-    VirtualInstance { class: ObjectId, offsets: Offsets, values: Vec<Value> },
+    VirtualInstance { object: u32, class: ObjectId, offsets: Offsets, values: Vec<Value> },
     /// A new tuple. May raise MemoryError only.
     #[op(result = Exact(Tuple), refs = owned, steals(items), pure)]
     MakeTuple { items: Vec<Value> },
-    /// A new instance of a class with inline values: those at `offsets` are set, in this order. May raise MemoryError only.
+    /// A new instance of a class: the inline values and `__slots__` members at `offsets` are set, in this order. May raise
+    /// MemoryError only.
     #[op(result = Object, refs = owned, steals(values), pure)]
     MakeInstance { class: ObjectId, offsets: Offsets, values: Vec<Value> },
 

@@ -5,7 +5,7 @@
 //! v5 = TupleGet v3, v4                    =>    Kill v2, fs6
 //! Kill v3, fs6                                  Kill v1, fs6
 //!
-//! v3 = Invoke NewInstance, [v2], fs4            v9 = VirtualInstance c2, 48, [v1]
+//! v3 = Invoke NewInstance, [v2], fs4            v9 = VirtualInstance 3, c2, 48, [v1]
 //! v4 = StoreField v3, 48, 0, v1           =>    GuardTrue v5, fs6              ; fs6 names v9
 //! GuardTrue v5, fs6       ; fs6 names v3        v3 = MakeInstance c2, 48, [v1]
 //! Return v3                                     Return v3
@@ -26,7 +26,7 @@
 //! interpreter (`tupledealloc`, `clear_inline_values`). Classes with finalizers are left alone. Identity: one value stands
 //! for one object in all states, and numbers in fields keep their boxes while anything else may refer to them.
 //!
-//! Left alone: lists, sets, dicts, cells, slices; objects that contain themselves; classes without inline values. "Does
+//! Left alone: lists, sets, dicts, cells, slices; objects that contain themselves. "Does
 //! not fire": `keeps_tuple_that_escapes`, `keeps_instance_with_finalizer`, `keeps_object_that_is_in_two_places_of_a_loop`,
 //! `keeps_shape_that_differs_at_a_join`.
 
@@ -116,7 +116,7 @@ pub(crate) fn allocation(function: &Function, op: &Op) -> Option<Form> {
         Op::Invoke { helper: Helper::NewInstance, arguments, .. } => {
             let Type::Constant(class, _) = function.ty(arguments[0]) else { return None };
             match &function.objects.get(class).value {
-                ObjectValue::Class(facts) if facts.inline_values && !facts.has_finalizer && facts.kind.is_none() => {
+                ObjectValue::Class(facts) if !facts.has_finalizer && facts.kind.is_none() => {
                     Some(Form::Instance(class))
                 }
                 _ => None,
@@ -128,7 +128,7 @@ pub(crate) fn allocation(function: &Function, op: &Op) -> Option<Form> {
     }
 }
 
-/// Gives edges from a `Branch` to a block with several predecessors a block of their own, so that something can be put on them.
+/// Gives edges from a terminator with several targets to a block with several predecessors a block of their own, so that something can be put on them.
 fn split_critical_edges(function: &mut Function) {
     let mut incoming = std::collections::HashMap::<Block, usize>::new();
     for &block in &function.layout {
@@ -138,19 +138,22 @@ fn split_critical_edges(function: &mut Function) {
     for block in function.layout.clone() {
         let inst = function.terminator(block);
         let source = function.insts[inst].source;
-        let Op::Branch { condition, mut then, mut otherwise } = function.insts[inst].op.clone() else { continue };
-        let mut changed = false;
-        for target in [&mut then, &mut otherwise] {
+        let mut op = function.insts[inst].op.clone();
+        if matches!(op, Op::Jump { .. }) {
+            continue;
+        }
+        let mut targets = Vec::new();
+        op.for_each_target(|target| targets.push(target.clone()));
+        for target in &mut targets {
             if incoming[&target.block] > 1 {
                 let edge = function.add_block();
                 function.blocks[edge].cold = function.blocks[target.block].cold;
                 function.append(edge, Op::Jump { target: target.clone() }, source);
                 *target = BlockCall { block: edge, arguments: Vec::new() };
-                changed = true;
             }
         }
-        if changed {
-            function.insts[inst].op = Op::Branch { condition, then, otherwise };
-        }
+        let mut targets = targets.into_iter();
+        op.for_each_target_mut(|target| *target = targets.next().expect("as many as there were"));
+        function.insts[inst].op = op;
     }
 }

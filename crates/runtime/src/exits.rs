@@ -117,7 +117,7 @@ unsafe fn leave_at(
             is_reraise = !reraised.is_null() && reraised == tstate.current_exception();
         }
         let mut overwritten = Vec::new();
-        let made = virtuals::make(buffer, unit, &exit.made, &requests.made, &mut overwritten);
+        let made = virtuals::make(buffer, unit, &exit.made, requests.made, &mut overwritten);
         let is_filled = fill_frames(buffer, unit, &exit.frames, &frames, &made);
         let is_made = virtuals::release(made);
         if shortage::raise(tstate) {

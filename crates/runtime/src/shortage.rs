@@ -10,7 +10,7 @@
 use crate::enter::{ATTENTION, attention};
 use crate::observers;
 use coluber_cpython::layout;
-use coluber_cpython::raw::{Attached, ThreadState};
+use coluber_cpython::raw::{Attached, ThreadState, TypeRef};
 use pyo3_ffi::{PyErr_Clear, PyErr_NoMemory, PyFloat_Type, PyLong_Type, PyObject, PyTuple_Type, PyTypeObject};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -114,23 +114,28 @@ pub unsafe fn tuple(items: &[*mut PyObject]) -> *mut PyObject {
 /// An instance without attributes, see [`int`].
 ///
 /// # Safety
-/// Attached; a class with inline values.
+/// Attached; a class whose instances the default allocator makes.
 #[cold]
 pub unsafe fn instance(class: *mut PyObject) -> *mut PyObject {
     use layout::dict_values::{CAPACITY, EMBEDDED, VALID, VALUES};
     // SAFETY: the keys of the class say how many values its instances have; behind them is a byte for each.
     unsafe {
         note();
-        let keys = class.cast::<u8>().add(layout::type_object::HT_CACHED_KEYS).cast::<*const u8>().read();
-        let capacity = keys.add(layout::dict_keys::DK_NENTRIES).cast::<isize>().read() as usize;
-        let class = class.cast::<PyTypeObject>();
-        let basic = (*class).tp_basicsize as usize;
+        let basic = (*class.cast::<PyTypeObject>()).tp_basicsize as usize;
+        let has_values = TypeRef(class.cast()).flags() & layout::type_flags::INLINE_VALUES != 0;
+        let mut capacity = 0;
+        if has_values {
+            let keys = class.cast::<u8>().add(layout::type_object::HT_CACHED_KEYS).cast::<*const u8>().read();
+            capacity = keys.add(layout::dict_keys::DK_NENTRIES).cast::<isize>().read() as usize;
+        }
         // In front of the header stand the dict and the list of weak references.
-        let object = immortal_of(class, 2, basic + VALUES + 9 * capacity);
-        let values = object.add(basic);
-        values.add(CAPACITY).write(capacity as u8);
-        values.add(EMBEDDED).write(1);
-        values.add(VALID).write(1);
+        let object = immortal_of(class.cast(), 2, basic + VALUES + 9 * capacity);
+        if has_values {
+            let values = object.add(basic);
+            values.add(CAPACITY).write(capacity as u8);
+            values.add(EMBEDDED).write(1);
+            values.add(VALID).write(1);
+        }
         pyo3_ffi::Py_INCREF(class.cast());
         object.cast()
     }

@@ -49,7 +49,7 @@ pub unsafe fn make(
     buffer: *const u64,
     unit: &UnitRecord,
     plan: &[Make],
-    kept: &[(u32, *mut PyObject)],
+    mut kept: Vec<(u32, *mut PyObject)>,
     superfluous: &mut Vec<StackRef>,
 ) -> Vec<*mut PyObject> {
     let mut made: Vec<*mut PyObject> = Vec::with_capacity(plan.len());
@@ -66,9 +66,9 @@ pub unsafe fn make(
                     is_complete &= value.is_some();
                     values.push(value.unwrap_or(StackRef::NULL));
                 }
-                if let Some((_, object)) = kept.iter().find(|(known, _)| known == id) {
+                if let Some(place) = kept.iter().position(|(known, _)| known == id) {
                     superfluous.extend(values);
-                    *object
+                    kept.swap_remove(place).1
                 } else if is_complete {
                     let values: Vec<*mut PyObject> = values.into_iter().map(StackRef::object).collect();
                     // SAFETY: the values come with references.
@@ -80,6 +80,11 @@ pub unsafe fn make(
             }
         };
         made.push(object);
+    }
+    // What nothing names any more was only seen by observers.
+    for (_, object) in kept {
+        // SAFETY: what was kept comes with a reference.
+        superfluous.push(unsafe { StackRef::owned(object) });
     }
     made
 }

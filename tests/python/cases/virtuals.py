@@ -197,6 +197,38 @@ def case_changed_by_a_callee():
     return [changed(i) for i in range(30)]
 
 
+def change_point_only(depth):
+    names = sys._getframe(depth).f_locals
+    names["point"].y = "changed"
+    return names["point"]
+
+
+def seen_and_changed(i):
+    point = Point(i, None)
+    other = Point(i, i)
+    other.y = change_point_only(2)
+    other.x = i + 1
+    return other.y is point, vars(point), other.x
+
+
+def case_seen_and_changed():
+    return [seen_and_changed(i) for i in range(20)]
+
+
+def die_unseen(i):
+    point = Point(i, Noisy(i))
+    weak = change_point_only(2) is not None
+    point = None
+    return weak
+
+
+def case_seen_and_dead():
+    Noisy.log.clear()
+    result = [die_unseen(i) for i in range(20)]
+    gc.collect()
+    return result, Noisy.log
+
+
 def local_names():
     pair = (1, 2.5)
     point = Point(pair, 3)
@@ -425,6 +457,70 @@ def rotate(points):
 
 def case_two_places_of_a_loop():
     return [rotate([None] * i) for i in range(20)]
+
+
+class Slotted:
+    __slots__ = ("y", "x", "unset")
+
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+
+    def plus(self, other):
+        return Slotted(self.x + other.x, self.y + other.y)
+
+
+class SlottedWithDict(Slotted):
+    def __init__(self, x, y):
+        self.z = y
+        self.x = x
+        self.y = y
+
+
+@compiled
+def case_slots():
+    kept = []
+    sums = []
+    place = Slotted(0, 0.5)
+    for i in range(40):
+        step = Slotted(i, 1.5)
+        other = SlottedWithDict(i, "z")
+        place = place.plus(step)
+        if i % 13 == 5:
+            kept.append(step)
+            kept.append(other)
+        sums.append(other.x + len(other.z + other.y))
+    return place.x, place.y, sums, [(item.x, item.y, hasattr(item, "unset"), getattr(item, "__dict__", None)) for item in kept]
+
+
+def unset_slot(i):
+    thing = Slotted(i, i)
+    if i < 20:
+        thing.unset = i
+    return thing.unset
+
+
+def case_unset_slot():
+    seen = []
+    for i in range(25):
+        try:
+            seen.append(unset_slot(i))
+        except AttributeError as error:
+            seen.append((str(error), error.obj.x))
+    return seen
+
+
+def order_of_slots(i):
+    thing = Slotted(Noisy(f"x{i}"), Noisy(f"y{i}"))
+    thing = None
+    Noisy.log.append("gone")
+
+
+def case_order_of_deaths_in_slots():
+    Noisy.log.clear()
+    for i in range(12):
+        order_of_slots(i)
+    return Noisy.log
 
 
 def collect(*items):

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub(crate) enum Form {
     /// A tuple.
     Tuple,
-    /// An instance of a class with inline values.
+    /// An instance of a class whose instances the default allocator makes.
     Instance(ObjectId),
     /// An int or float; its only field is the register.
     Number(Type),

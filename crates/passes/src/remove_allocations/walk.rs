@@ -189,9 +189,10 @@ impl<'a> Walk<'a> {
                 Place::Real(value) => value,
             });
         }
+        let number = object.as_u32();
         let named = self.emit_value(match form {
-            Form::Instance(class) => Op::VirtualInstance { class, offsets: Offsets(offsets), values },
-            _ => Op::VirtualTuple { items: values },
+            Form::Instance(class) => Op::VirtualInstance { object: number, class, offsets: Offsets(offsets), values },
+            _ => Op::VirtualTuple { object: number, items: values },
         });
         self.state.objects.get_mut(&object).expect("it is there").named = Some(named);
         Ok(named)
@@ -253,7 +254,7 @@ impl<'a> Walk<'a> {
                         Form::Number(_) => Vec::new(),
                         _ => data.fields,
                     };
-                    // `tupledealloc` drops the last item first, `clear_inline_values` the first value.
+                    // `tupledealloc` drops the last item first, `clear_slots` and `clear_inline_values` the first value.
                     fields.sort_unstable_by_key(|(key, _)| *key);
                     if data.form == Form::Tuple {
                         fields.reverse();
@@ -428,7 +429,7 @@ impl<'a> Walk<'a> {
                 self.load(inst, result, field);
                 true
             }
-            Op::StoreField { offset, value, .. } => {
+            Op::StoreField { offset, value, .. } | Op::StoreSlot { offset, value, .. } => {
                 let result = result.expect("a store gives what was there");
                 self.store(object, *offset, *value, result)?
             }

@@ -444,7 +444,7 @@ pub unsafe extern "C" fn helper_new_instance(class: Object) -> Object {
 /// A new instance without attributes. Compiled code has no way to go on without one: see [`crate::shortage`].
 ///
 /// # Safety
-/// A class with inline values whose instances the default allocator makes.
+/// A class whose instances the default allocator makes.
 pub unsafe extern "C" fn make_empty_instance(class: Object) -> Object {
     // SAFETY: promised by the caller.
     unsafe {
@@ -453,24 +453,29 @@ pub unsafe extern "C" fn make_empty_instance(class: Object) -> Object {
     }
 }
 
-/// A new instance whose inline values at `offsets` are the values, whose references it takes; they were set in this order.
+/// A new instance whose inline values and `__slots__` members at `offsets` are the values, whose references it takes; they
+/// were set in this order.
 ///
 /// # Safety
-/// A class with inline values whose instances the default allocator makes, and that has values at these offsets.
+/// A class whose instances the default allocator makes, and that has values or members at these offsets.
 pub unsafe fn make_instance(class: Object, offsets: &[u32], values: &[Object]) -> Object {
-    // SAFETY: promised by the caller; fresh inline values are valid and empty.
+    // SAFETY: promised by the caller; fresh inline values are valid and empty, and stand behind all members.
     unsafe {
         let object = make_empty_instance(class);
-        let header = object.cast::<u8>().add((*class.cast::<pyo3_ffi::PyTypeObject>()).tp_basicsize as usize);
-        let capacity = header.add(layout::dict_values::CAPACITY).read() as usize;
-        let first = header.add(layout::dict_values::VALUES);
-        let order = first.add(8 * capacity);
-        for (number, (offset, value)) in offsets.iter().zip(values).enumerate() {
-            let place = object.cast::<u8>().add(*offset as usize);
-            place.cast::<Object>().write(*value);
-            order.add(number).write(((place as usize - first as usize) / 8) as u8);
+        let header = (*class.cast::<pyo3_ffi::PyTypeObject>()).tp_basicsize as usize;
+        let first = header + layout::dict_values::VALUES;
+        let header = object.cast::<u8>().add(header);
+        let mut count = 0;
+        for (offset, value) in offsets.iter().map(|offset| *offset as usize).zip(values) {
+            object.cast::<u8>().add(offset).cast::<Object>().write(*value);
+            if offset >= first {
+                let capacity = header.add(layout::dict_values::CAPACITY).read() as usize;
+                let order = header.add(layout::dict_values::VALUES + 8 * capacity);
+                order.add(count).write(((offset - first) / 8) as u8);
+                count += 1;
+                header.add(layout::dict_values::SIZE).write(count as u8);
+            }
         }
-        header.add(layout::dict_values::SIZE).write(offsets.len() as u8);
         object
     }
 }
