@@ -15,7 +15,7 @@ use crate::tidy;
 const PYTEST: [&str; 3] = ["pytest==9.2.0", "pytest-timeout==2.4.0", "coverage==7.17.3"];
 const CHECK_STUB: &str = include_str!("scripts/check_stub.py");
 /// Folders with Python tests.
-const PYTHON_TESTS: [&str; 2] = ["tests/python", "tests/regressions"];
+const PYTHON_TESTS: [&str; 3] = ["tests/python", "tests/regressions", "tests/golden"];
 
 #[derive(clap::Args)]
 pub struct CheckArguments {
