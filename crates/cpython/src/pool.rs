@@ -169,9 +169,8 @@ impl ObjectPool {
             }
             if is_exactly(object, &raw mut pyo3_ffi::PyCell_Type) {
                 let content = object.cast::<u8>().add(layout::cell::OB_REF).cast::<*mut PyObject>().read();
-                let holds_class =
-                    !content.is_null() && type_of(content).flags() & layout::type_flags::TYPE_SUBCLASS != 0;
-                return (None, ObjectValue::Cell(holds_class.then(|| self.intern_at(py, content, depth + 1))));
+                let content = holds_class(object).then(|| self.intern_at(py, content, depth + 1));
+                return (None, ObjectValue::Cell(content));
             }
             if let Some(name) = text::builtin_name(object) {
                 return (Some(name.clone()), ObjectValue::Builtin(name));
@@ -201,7 +200,18 @@ impl ObjectPool {
                 }
                 (0..pyo3_ffi::PyTuple_GET_SIZE(tuple)).map(|index| pyo3_ffi::PyTuple_GET_ITEM(tuple, index)).collect()
             };
-            let (defaults, closure) = (items(function.defaults()), items(function.closure()));
+            let (mut defaults, mut closure) = (items(function.defaults()), items(function.closure()));
+            // What a function made by a call holds must be able to die with it: only what nobody sees die is looked at.
+            if name.contains("<locals>") {
+                let dies_silently =
+                    |item: &*mut PyObject| kind_of_type(type_of(*item)).is_some_and(Kind::dies_silently);
+                if !defaults.iter().all(dies_silently) {
+                    defaults.clear();
+                }
+                if !closure.iter().all(|cell| holds_class(*cell)) {
+                    closure.clear();
+                }
+            }
             let facts = FunctionFacts {
                 name: name.clone(),
                 // Below 2: never had one, or lost it to a door or a change.
@@ -251,6 +261,15 @@ impl ObjectPool {
             };
             (Some(format!("class {name}")), ObjectValue::Class(Box::new(facts)))
         }
+    }
+}
+
+/// Whether a cell holds a class.
+unsafe fn holds_class(cell: *mut PyObject) -> bool {
+    // SAFETY: the caller passes a cell.
+    unsafe {
+        let content = cell.cast::<u8>().add(layout::cell::OB_REF).cast::<*mut PyObject>().read();
+        !content.is_null() && type_of(content).flags() & layout::type_flags::TYPE_SUBCLASS != 0
     }
 }
 

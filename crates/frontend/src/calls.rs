@@ -55,8 +55,12 @@ impl Translator<'_> {
             && self.translated <= MAX_TRANSLATED
             && code.handlers.is_empty();
         let recursive = self.state.frames.iter().any(|frame| frame.code == index);
-        let has_cells =
-            code.instructions.iter().any(|instruction| matches!(instruction.op, coluber_bytecode::Op::MakeCell { .. }));
+        let has_cells = code.instructions.iter().any(|instruction| match instruction.op {
+            coluber_bytecode::Op::MakeCell { .. } => true,
+            // The cells must be known.
+            coluber_bytecode::Op::CopyFreeVars { count } => facts.closure.len() != count as usize,
+            _ => false,
+        });
         (fits && plain && !recursive && !has_cells).then_some(index)
     }
 

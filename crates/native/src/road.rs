@@ -292,18 +292,13 @@ fn snapshot(
         let registered = invariants::add(py, &*record, &taken.dependencies);
         taken.pool.release(py);
         let mut functions: Vec<*mut PyObject> = Vec::new();
+        // Closures must be able to die while the compiler works: they are looked for when the code is there.
         if key.entry == UnitEntry::Function
+            && code.free_count() == 0
             && let Some(function) = function
         {
+            ffi::Py_INCREF(function.object());
             functions.push(function.object());
-            // Other closures of the same code; functions of a module have no siblings.
-            if code.free_count() > 0 {
-                let others = doors::find_functions(py, code);
-                functions.extend(others.into_iter().filter(|other| *other != function.object()));
-            }
-            for function in &functions {
-                ffi::Py_INCREF(*function);
-            }
         }
         let ticket = Ticket { record, functions };
         if let Err(message) = registered {
@@ -419,6 +414,16 @@ fn install(
         }
         // SAFETY: it has just been taken out of the ground, which owned it.
         unsafe { retire::retire(py, before.record) };
+    }
+    // SAFETY: the unit's code object is alive; what the collector knows is too.
+    if unit.entry == Entry::Function && unsafe { unit.code.free_count() } > 0 {
+        for function in doors::find_functions(py, unit.code) {
+            if !ticket.functions.contains(&function) {
+                // SAFETY: as above.
+                unsafe { ffi::Py_INCREF(function) };
+                ticket.functions.push(function);
+            }
+        }
     }
     // SAFETY: the unit is installed, the functions are held by the ticket.
     with_arena(py, |arena| unsafe { doors::open_door(py, arena, unit, &ticket.functions) }).map_err(refused)?;
