@@ -76,7 +76,7 @@ impl Lowerer<'_> {
         let layout = self.layout();
         let (tstate, frame, unit) = (self.tstate, self.frame, &self.addresses.unit);
         let offsets = unit.offsets;
-        let (record, code, frame_words) = (unit.record, unit.code, self.addresses.codes[0].1);
+        let (record, frame_words) = (unit.record, self.addresses.codes[0].1);
         let (slow, begin) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(slow);
         let version = self.builder.append_block_param(begin, types::I64);
@@ -84,17 +84,13 @@ impl Lowerer<'_> {
         let interpreter = self.load(types::I64, tstate, layout.tstate_interp);
         self.interpreter = interpreter;
 
-        // Nobody watches, nothing is pending, and the unit is valid.
+        // Nobody watches, nothing is pending, and the unit is valid. (Units of code that a tool listens to are not.)
         let breaker = self.load(types::I64, tstate, layout.tstate_eval_breaker);
         let checked = self.load(types::I64, record, offsets.checked_version);
         let is_fine = self.builder.ins().icmp(IntCC::Equal, breaker, checked);
         self.go_on_if(is_fine, slow);
         let evaluator = self.load(types::I64, interpreter, layout.interpreter_eval_frame);
         let is_fine = self.is_zero(evaluator);
-        self.go_on_if(is_fine, slow);
-        let code = self.iconst(code);
-        let monitoring = self.load(types::I64, code, layout.code_monitoring);
-        let is_fine = self.is_zero(monitoring);
         self.go_on_if(is_fine, slow);
         // There is room on the data stack, on the C stack, and below the recursion limit.
         let reserved = self.load(types::I64, record, offsets.reserved_bytes);

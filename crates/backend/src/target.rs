@@ -140,7 +140,6 @@ pub struct Layout {
     /// 0 where there is none.
     pub tstate_last_profiled_frame: i32,
     pub interpreter_eval_frame: i32,
-    pub code_monitoring: i32,
     pub code_bytes: i32,
     /// Freelists, from the interpreter state: (head pointer, size).
     pub float_freelist: (i32, i32),

@@ -675,7 +675,6 @@ fn interpreter_layout() -> Layout {
         tstate_py_recursion_remaining: thread_state::PY_RECURSION_REMAINING as i32,
         tstate_last_profiled_frame: coluber_cpython::differences::LAST_PROFILED_FRAME as i32,
         interpreter_eval_frame: interpreter_state::EVAL_FRAME as i32,
-        code_monitoring: code::CO_MONITORING as i32,
         code_bytes: code::CO_CODE_ADAPTIVE as i32,
         float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
         int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),

@@ -24,17 +24,17 @@ pub unsafe extern "C" fn helper_numbers_op(left: Object, right: Object, kind: i6
     let plain = kind % 13;
     // SAFETY: the types are as promised.
     unsafe {
-        if PyFloat_CheckExact(left) != 0 || PyFloat_CheckExact(right) != 0 {
-            if let (Some(left), Some(right)) = (number(left), number(right)) {
-                if plain == BinaryKind::Add as i64 {
-                    return PyFloat_FromDouble(left + right);
-                }
-                if plain == BinaryKind::Subtract as i64 {
-                    return PyFloat_FromDouble(left - right);
-                }
-                if plain == BinaryKind::Multiply as i64 {
-                    return PyFloat_FromDouble(left * right);
-                }
+        if (PyFloat_CheckExact(left) != 0 || PyFloat_CheckExact(right) != 0)
+            && let (Some(left), Some(right)) = (number(left), number(right))
+        {
+            if plain == BinaryKind::Add as i64 {
+                return PyFloat_FromDouble(left + right);
+            }
+            if plain == BinaryKind::Subtract as i64 {
+                return PyFloat_FromDouble(left - right);
+            }
+            if plain == BinaryKind::Multiply as i64 {
+                return PyFloat_FromDouble(left * right);
             }
         }
         helper_binary_op(left, right, kind)

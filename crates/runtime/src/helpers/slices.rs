@@ -99,7 +99,7 @@ pub unsafe extern "C" fn helper_list_pop(list: Object, index: i64) -> Object {
         let item = items.offset(index).read();
         let base = list.cast::<u8>();
         let allocated = base.add(layout::list::ALLOCATED).cast::<isize>().read();
-        if length - 1 >= allocated >> 1 && length > 1 {
+        if length > allocated >> 1 && length > 1 {
             let rest = (length - 1 - index) as usize;
             ptr::copy(items.offset(index + 1), items.offset(index), rest);
             base.add(layout::object::OB_SIZE).cast::<isize>().write(length - 1);
