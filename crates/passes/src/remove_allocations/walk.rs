@@ -4,6 +4,7 @@ use super::objects::{Form, Object, Place, State};
 use super::{Plan, Stop, allocation};
 use crate::analysis::given_away;
 use coluber_ir::fields::Offsets;
+use coluber_ir::verify::balance::outliving_borrows;
 use coluber_ir::{
     Block, Cfg, FrameState, FrameStateId, Function, Helper, Inst, Kind, ObjectId, ObjectValue, Op, Resume, Type, Value,
 };
@@ -648,7 +649,7 @@ fn looks_only(function: &Function, op: &Op) -> bool {
     }
 }
 
-/// Roots that something consumes.
+/// Roots that something consumes: an op, or leaving compiled code.
 fn consumed(function: &Function) -> HashSet<Value> {
     let mut consumed = given_away(function);
     for &block in &function.layout {
@@ -658,5 +659,8 @@ fn consumed(function: &Function) -> HashSet<Value> {
             }
         }
     }
+    let borrowed = |root: Value| !consumed.contains(&root);
+    let outliving = outliving_borrows(function, function.layout.iter().copied(), borrowed);
+    consumed.extend(outliving);
     consumed
 }
