@@ -6,6 +6,7 @@
 //! * [`target`]: what comes in and goes out;
 //! * `lower`: the driver and one arm per op;
 //! * `exits`: leaving compiled code;
+//! * `objects`: tuples and instances made with their contents;
 //! * `references`: reference counts, boxes, unboxing;
 //! * `slots`: what the memory of local slots holds;
 //! * `calls`: helpers and Python calls, what must be in memory around them.

@@ -24,6 +24,9 @@
 //! borrowed unless the op says `steals`. So at every frame state the owned values that are alive are exactly the
 //! distinct owned values the state names: an exit needs no other list.
 //!
+//! A result declared `promised` is an object that does not exist yet: only states and other such values name it, and a
+//! state that does names what it is to be made of.
+//!
 //! A result declared `borrowed` is turned into an owned one by an `Incref` behind its definition if a `Kill` of it is
 //! still there when references are inserted; the pass `elide_kills` removes both where nothing between the two can
 //! release the object.
