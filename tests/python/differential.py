@@ -48,9 +48,9 @@ class Mode:
         return not self.settings
 
 
-def _forced(seed: int, permille: int) -> Mode:
+def _forced(seed: int, permille: int, **more: str) -> Mode:
     settings = {"strategy": "optimizing", "hot": "call:2", "prune": "0", "exits": f"random:{seed}:{permille}"}
-    return Mode(f"exits-{seed}", settings)
+    return Mode(f"exits-{seed}", settings | more)
 
 
 PLAIN = Mode("plain")
@@ -58,12 +58,13 @@ PLAIN_FRESH = Mode("plain-fresh", fresh=True)
 MODES = [
     # Whatever the first call left out is compiled all the same, but for the mode that is for that.
     Mode("eager", {"strategy": "optimizing", "hot": "call:2", "prune": "0"}, expects_compiled=True),
-    Mode("loop", {"strategy": "optimizing", "hot": "call:2", "prune": "0"}, fresh=True),
+    Mode("handlers", {"strategy": "optimizing", "hot": "call:2", "all_handlers": "1"}),
+    Mode("loop", {"strategy": "optimizing", "hot": "call:2", "prune": "0", "all_handlers": "1"}, fresh=True),
     Mode("pruned", {"strategy": "optimizing", "hot": "call:3"}),
-    Mode("baseline", {"strategy": "baseline", "hot": "call:2"}),
-    _forced(1, 50),
+    Mode("baseline", {"strategy": "baseline", "hot": "call:2", "all_handlers": "1"}),
+    _forced(1, 50, all_handlers="1"),
     _forced(2, 300),
-    _forced(3, 1000),
+    _forced(3, 1000, all_handlers="1"),
 ]
 ALL = {mode.name: mode for mode in [PLAIN, PLAIN_FRESH, *MODES]}
 
@@ -122,6 +123,8 @@ def compare(path: Path, plain: Run, other: Run, mode: Mode, known: bool = False)
                 found += [f"{name}: {what}" for what in _leaks(expected, got)]
         if mode.expects_compiled and got["interpreted"]:
             found.append(f"{name}: not compiled: " + "\n".join(got["interpreted"]))
+    if "internal error" in other.errors and not known:
+        found.append(f"a unit was not compiled:\n{other.errors[-3000:]}")
     if other.status != 0 and not known:
         missing = [name for name in plain.cases if name not in other.cases]
         found.append(f"status {other.status} in {missing[:1] or 'no case'}:\n{other.errors[-3000:]}")

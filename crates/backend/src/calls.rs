@@ -6,7 +6,6 @@
 use crate::entry::NOT_DESCRIBED;
 use crate::lower::Lowerer;
 use crate::slots::{own_state, visible};
-use coluber_ir::exit_table::ExitKind;
 use coluber_ir::helpers::{HelperFlag, HelperType};
 use coluber_ir::{FrameStateId, Helper, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
@@ -277,7 +276,7 @@ impl Lowerer<'_> {
                 None
             }
             HelperType::X => {
-                let exit = self.exit_block(state, ExitKind::Raise, "Raise");
+                let exit = self.raise_block(state);
                 self.builder.ins().jump(exit, &[]);
                 let dead = self.builder.create_block();
                 self.builder.switch_to_block(dead);

@@ -213,7 +213,7 @@ impl Lowerer<'_> {
             Shown::No => {}
             Shown::Yes => {
                 let object = self.load(types::I64, self.frame, offset);
-                self.exit_if(object, state, "CheckFrame");
+                self.exit_if_held(object, state);
             }
             Shown::Maybe => {
                 let was_shown = self.was_shown();
@@ -222,11 +222,24 @@ impl Lowerer<'_> {
                 self.builder.ins().brif(was_shown, look, &[], next, &[]);
                 self.builder.switch_to_block(look);
                 let object = self.load(types::I64, self.frame, offset);
-                self.exit_if(object, state, "CheckFrame");
+                self.exit_if_held(object, state);
                 self.builder.ins().jump(next, &[]);
                 self.builder.switch_to_block(next);
             }
         }
+    }
+
+    /// Exits if there is a frame object that somebody else holds; one that only the frame has ends with it.
+    fn exit_if_held(&mut self, object: clif::Value, state: FrameStateId) {
+        let (made, next) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(made);
+        self.builder.ins().brif(object, made, &[], next, &[]);
+        self.builder.switch_to_block(made);
+        let count = self.load(types::I32, object, self.layout().ob_refcnt);
+        let is_shared = self.builder.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, 1);
+        self.exit_if(is_shared, state, "CheckFrame");
+        self.builder.ins().jump(next, &[]);
+        self.builder.switch_to_block(next);
     }
 
     /// Exits if somebody turned to the frames during a call.

@@ -122,13 +122,64 @@ impl Lowerer<'_> {
 
     /// Id of the raise exit of a state, made if there is none.
     pub fn raise_exit_id(&mut self, state: FrameStateId) -> u32 {
+        if self.handler.is_some() {
+            return self.caught_exit_id(state);
+        }
         self.exit(state, ExitKind::Raise, "Raise").1
+    }
+
+    /// Id of the exit that describes a state whose exceptions stay in the unit: nothing leaves by it.
+    fn caught_exit_id(&mut self, state: FrameStateId) -> u32 {
+        if let Some(id) = self.caught_exits.get(&state) {
+            return *id;
+        }
+        let id = self.exits.exits.len() as u32;
+        let exit = self.describe(state, ExitKind::Raise, "Raise");
+        self.exits.exits.push(Exit { caught: true, ..exit });
+        self.caught_exits.insert(state, id);
+        id
+    }
+
+    /// Where the exception goes that the present instruction raised in the state.
+    pub fn raise_block(&mut self, state: FrameStateId) -> clif::Block {
+        match self.handler {
+            Some(handler) => handler,
+            None => self.exit_block(state, ExitKind::Raise, "Raise"),
+        }
+    }
+
+    /// Takes the exception that was raised in the state.
+    pub fn catch_exception(&mut self, state: FrameStateId) -> clif::Value {
+        // What raised has shown the frame.
+        self.ensure_shown();
+        let id = self.caught_exit_id(state);
+        if self.function.states[state].caller.is_some() {
+            let words = self.state_words[&state].clone();
+            self.store_words(&words);
+        }
+        let id = self.iconst(u64::from(id));
+        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        self.call_address(self.target.catch, &[tstate, frame, buffer, id], &[types::I64])[0]
+    }
+
+    /// Makes the value the exception that is being handled.
+    pub fn swap_exception(&mut self, value: Value) -> clif::Value {
+        let (item_offset, value_offset) = (self.layout().tstate_exc_info, self.layout().exc_item_value);
+        let none = self.iconst(self.target.none_object);
+        let null = self.iconst(0);
+        let item = self.load(types::I64, self.tstate, item_offset);
+        let old = self.load(types::I64, item, value_offset);
+        let new = self.value(value);
+        let is_none = self.builder.ins().icmp(IntCC::Equal, new, none);
+        let new = self.builder.ins().select(is_none, null, new);
+        self.store(new, item, value_offset);
+        self.builder.ins().select(old, old, none)
     }
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
         let described = self.described_state(state);
         let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled");
-        Exit { kind, reason, benign, guilty: None, frames: described.frames }
+        Exit { kind, reason, benign, caught: false, guilty: None, frames: described.frames }
     }
 
     /// The frames of a state. Outermost first: what the callers hold stays in its words while a callee runs, so states
@@ -296,7 +347,7 @@ impl Lowerer<'_> {
 
     /// Leaves for the exception that a call has set if its result says so.
     pub fn raise_if(&mut self, condition: clif::Value, state: FrameStateId) {
-        let exit = self.exit_block(state, ExitKind::Raise, "Raise");
+        let exit = self.raise_block(state);
         let next = self.builder.create_block();
         self.builder.ins().brif(condition, exit, &[], next, &[]);
         self.builder.switch_to_block(next);

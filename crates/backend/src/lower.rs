@@ -50,6 +50,10 @@ pub(crate) struct Lowerer<'a> {
     /// What the memory of the local slots of the unit's own frame holds, see `slots`.
     pub slot_memory: Slots,
     pub forced: u64,
+    /// Where an exception of the instruction that is being lowered goes, if it stays in the unit.
+    pub handler: Option<clif::Block>,
+    /// Ids of the exits that describe states whose exceptions stay in the unit.
+    pub caught_exits: HashMap<FrameStateId, u32>,
     profile_sites: Vec<(u32, u32)>,
 }
 
@@ -106,6 +110,8 @@ impl<'a> Lowerer<'a> {
             signatures: HashMap::new(),
             slot_memory: HashMap::new(),
             forced: 0,
+            handler: None,
+            caught_exits: HashMap::new(),
             profile_sites: Vec::new(),
         }
     }
@@ -150,8 +156,11 @@ impl<'a> Lowerer<'a> {
             self.builder.switch_to_block(self.blocks[&block]);
             self.slot_memory = slots.remove(&block).unwrap_or_default();
             self.shown = shown.get(&block).copied().unwrap_or(Shown::Maybe);
+            let raising = self.function.raising_inst(block);
             for &inst in &self.function.blocks[block].insts {
                 let data = &self.function.insts[inst];
+                let handler = raising.filter(|raising| *raising == inst).map(|_| self.function.successors(block)[1]);
+                self.handler = handler.map(|block| self.blocks[&block]);
                 self.builder.set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
                 let result = self.lower(&data.op)?;
                 self.shown = self.shown.behind(self.function, &data.op);
@@ -727,6 +736,13 @@ impl<'a> Lowerer<'a> {
                     self.load(types::I64, address, layout.tuple_items)
                 }
             }
+            Op::IsInRange { index, length } => {
+                // From -length to length - 1.
+                let (index, length) = (self.value(*index), self.value(*length));
+                let shifted = self.builder.ins().iadd(index, length);
+                let room = self.builder.ins().iadd(length, length);
+                self.builder.ins().icmp(IntCC::UnsignedLessThan, shifted, room)
+            }
             Op::GuardIndex { index, length, state } => {
                 let length = self.value(*length);
                 let constant = self.int_constant(*index);
@@ -842,6 +858,9 @@ impl<'a> Lowerer<'a> {
                 self.function_call(*callable, *function, arguments, *state)
             }
 
+            Op::CatchException { state, .. } => self.catch_exception(*state),
+            Op::SwapException { value } => self.swap_exception(*value),
+
             Op::Kill { .. } => return Err("Kill in phase Counted".to_owned()),
             Op::Dup { .. } => return Err("Dup in phase Counted".to_owned()),
             Op::Incref { value } => {
@@ -863,6 +882,12 @@ impl<'a> Lowerer<'a> {
                 let (then, then_arguments) = self.target_of(then);
                 let (otherwise, otherwise_arguments) = self.target_of(otherwise);
                 self.builder.ins().brif(condition, then, &then_arguments, otherwise, &otherwise_arguments);
+                return Ok(None);
+            }
+            // The instruction in front has gone to the handler if it raised.
+            Op::BranchRaised { next, .. } => {
+                let (block, arguments) = self.target_of(next);
+                self.builder.ins().jump(block, &arguments);
                 return Ok(None);
             }
             Op::Return { value } => {

@@ -18,6 +18,9 @@ pub struct Target {
     pub show_frame: u64,
     /// Address of `finish_call(tstate, frame, buffer, value) -> object or NULL`: a call returns of which somebody has the frame.
     pub finish_call: u64,
+    /// Address of `catch(tstate, frame, buffer, exit_id) -> exception`: takes the exception that was raised in that exit's
+    /// state; the words that its inlined frames need are filled.
+    pub catch: u64,
     /// Address of `dealloc(object, interpreter)`: called when a reference count reached zero. This and the other functions said to
     /// preserve registers have Cranelift's `PreserveAll` convention.
     pub dealloc: u64,
@@ -140,6 +143,9 @@ pub struct Layout {
     /// 0 where there is none.
     pub tstate_last_profiled_frame: i32,
     pub interpreter_eval_frame: i32,
+    pub tstate_exc_info: i32,
+    /// The exception that is being handled, from what `exc_info` points to.
+    pub exc_item_value: i32,
     pub code_bytes: i32,
     /// Freelists, from the interpreter state: (head pointer, size).
     pub float_freelist: (i32, i32),

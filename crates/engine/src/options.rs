@@ -379,6 +379,8 @@ options! {
     verify: bool = "0", "COLUBER_VERIFY", Developer;
     /// Run only so many optional passes; for finding the one that breaks something.
     pass_limit: String = "", "COLUBER_PASS_LIMIT", Developer;
+    /// Compile all exception handlers, also those that no exception was seen to reach. For tests.
+    all_handlers: bool = "0", "COLUBER_ALL_HANDLERS", Developer;
     /// Compile only units with a number in FIRST-LAST, counted from 1 in the order in which they are begun; for finding
     /// the one that breaks something.
     units: String = "", "COLUBER_UNITS", Developer;

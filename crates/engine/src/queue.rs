@@ -352,6 +352,7 @@ mod tests {
                 prune: true,
                 verify: false,
                 pass_limit: None,
+                all_handlers: false,
                 units: None,
             }),
             input: CompileInput { snapshot, addresses: Default::default(), version: 1 },

@@ -77,6 +77,8 @@ pub struct Services {
     pub pass_limit: Option<usize>,
     /// Whether what the interpreter has never executed may be left out.
     pub prune: bool,
+    /// Whether handlers are compiled that no exception was seen to reach.
+    pub all_handlers: bool,
     /// Numbers of the first and the last unit to compile.
     pub units: Option<(u64, u64)>,
 }

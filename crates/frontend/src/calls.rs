@@ -1,7 +1,7 @@
 //! Calls: inlined Python functions, constructors, intrinsics of builtins, and the generic call.
 
 use crate::Bailout;
-use crate::graph::Graph;
+use crate::quiet::Error;
 use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
 use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue};
@@ -53,7 +53,7 @@ impl Translator<'_> {
             && code.keyword_only_count == 0
             && code.instructions.len() <= (MAX_CALLEE >> self.forks)
             && self.translated <= MAX_TRANSLATED
-            && code.handlers.is_empty();
+            && self.compiled_handlers(index).is_empty();
         let recursive = self.state.frames.iter().any(|frame| frame.code == index);
         let has_cells = code.instructions.iter().any(|instruction| match instruction.op {
             coluber_bytecode::Op::MakeCell { .. } => true,
@@ -85,7 +85,7 @@ impl Translator<'_> {
             let value = self.constant(*default);
             locals[given + offset] = Slot::Value(value);
         }
-        let Some(graph) = Graph::build(code, 0, self.settings.peel) else {
+        let Some(graph) = self.build_graph(index, 0) else {
             return Err(self.malformed("control flow of a callee"));
         };
         let (offset, next) = self.offsets();
@@ -358,6 +358,17 @@ impl Translator<'_> {
                 let none = self.emit_value(Op::NoneConstant {});
                 self.push(none);
                 self.release(list);
+                Ok(true)
+            }
+            ("builtins.next", 1, false) => {
+                let Some(handler) = self.quiet_handler(Error::Stop) else { return Ok(false) };
+                self.rely_on_invariants();
+                let iterator = self.peek(1)?;
+                let item = self.invoke(Helper::Next, &[iterator]).expect("an item is a result");
+                let is_over = self.emit_value(Op::IsExhausted { value: item });
+                let goes_on = self.emit_value(Op::BoolNot { value: is_over });
+                self.split_off_handler(goes_on, &handler)?;
+                self.finish_call(count, item)?;
                 Ok(true)
             }
             ("builtins.len", 1, false) => {

@@ -1,13 +1,13 @@
 //! The control-flow graph of a code object, with loops and peeled first iterations.
 //!
-//! Basic blocks are ranges of neutral instructions reachable from the entry (exception handlers are not: an exception
-//! leaves compiled code). On top of them lies the *expanded* graph that is translated: a [`Node`] is a block together
+//! Basic blocks are ranges of neutral instructions reachable from the entry, by exceptions too where handlers are
+//! compiled; a block ends where another handler begins to apply. On top of them lies the *expanded* graph that is translated: a [`Node`] is a block together
 //! with the set of loops of which it belongs to the first, *peeled* iteration. Peeling gives each loop an iteration in
 //! front of it in which guards are executed once and types become known, so that the loop itself starts with typed,
 //! unboxed values. Entering a running loop in the middle of outer loops (OSR) is the same thing: the rest of the outer
 //! loops' present iteration is their peeled one.
 
-use coluber_bytecode::{Code, Offset, Op};
+use coluber_bytecode::{Code, HandlerRange, Offset, Op};
 use std::collections::HashMap;
 
 /// A basic block of bytecode: instructions `first..end` (indices).
@@ -19,6 +19,8 @@ pub struct BytecodeBlock {
     pub end: usize,
     /// Successor blocks: fall-through (or loop body) first, then the jump target.
     pub successors: Vec<usize>,
+    /// The handler of its exceptions, if that is compiled.
+    pub handler: Option<usize>,
 }
 
 /// A natural loop of bytecode blocks.
@@ -43,6 +45,8 @@ pub struct Node {
     pub peeled: u64,
     /// Successor nodes, parallel to the block's successors.
     pub successors: Vec<usize>,
+    /// The node of the block's handler.
+    pub handler: Option<usize>,
     /// For the header of a loop proper: local slots assigned in the loop. `None`: no header.
     pub assigned: Option<Vec<bool>>,
 }
@@ -62,10 +66,11 @@ const PEEL_INNERMOST: usize = 400;
 const PEEL_NEST: usize = 60;
 
 impl Graph {
-    /// Builds the graph of `code` from the instruction at index `entry`. `None` if control flow is irreducible.
-    pub fn build(code: &Code, entry: usize, peel: bool) -> Option<Graph> {
-        let (blocks, entry_block) = find_blocks(code, entry);
-        let loops = find_loops(&blocks, code, entry_block)?;
+    /// Builds the graph of `code` from the instruction at index `entry`, with these handlers. `None` if control flow is
+    /// irreducible.
+    pub fn build(code: &Code, entry: usize, peel: bool, handlers: &[HandlerRange]) -> Option<Graph> {
+        let (blocks, entry_block) = find_blocks(code, entry, handlers);
+        let loops = find_loops(&blocks, &back_edges(code));
         expand(blocks, &loops, code, entry_block, peel)
     }
 }
@@ -89,8 +94,20 @@ fn branch_targets(code: &Code, index: usize) -> Option<Vec<Offset>> {
     })
 }
 
-fn find_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usize) {
+impl BytecodeBlock {
+    /// Where control goes from it, exceptions included.
+    fn ways(&self) -> impl DoubleEndedIterator<Item = usize> + '_ {
+        self.successors.iter().copied().chain(self.handler)
+    }
+}
+
+fn find_blocks(code: &Code, entry: usize, handlers: &[HandlerRange]) -> (Vec<BytecodeBlock>, usize) {
     let count = code.instructions.len();
+    // First instruction of the handler of each instruction.
+    let handler_of = |index: usize| {
+        let range = code.handler_at(code.instructions[index].offset).filter(|range| handlers.contains(range))?;
+        code.index_of(range.handler)
+    };
     let mut reachable = vec![false; count];
     let mut leader = vec![false; count];
     leader[entry] = true;
@@ -98,6 +115,16 @@ fn find_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usize) {
     while let Some(index) = work.pop() {
         if std::mem::replace(&mut reachable[index], true) {
             continue;
+        }
+        let handler = handler_of(index);
+        if let Some(handler) = handler {
+            leader[handler] = true;
+            work.push(handler);
+        }
+        // Behind the end of a handler things may go on that were not in it (see `quiet`).
+        let is_behind_handler = index > 0 && matches!(code.instructions[index - 1].op, Op::PopExcept);
+        if index > 0 && (handler != handler_of(index - 1) || is_behind_handler) {
+            leader[index] = true;
         }
         match branch_targets(code, index) {
             Some(targets) => {
@@ -130,7 +157,7 @@ fn find_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usize) {
             }
         }
         block_of.insert(first, blocks.len());
-        blocks.push(BytecodeBlock { first, end: index, successors: Vec::new() });
+        blocks.push(BytecodeBlock { first, end: index, successors: Vec::new(), handler: None });
     }
     for block in &mut blocks {
         let last = block.end - 1;
@@ -142,26 +169,76 @@ fn find_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usize) {
                 .collect(),
             None => block_of.get(&block.end).copied().into_iter().collect(),
         };
+        block.handler = handler_of(block.first).and_then(|handler| block_of.get(&handler).copied());
     }
     let entry_block = block_of[&entry];
     (blocks, entry_block)
 }
 
-/// Back-edges in the order of the code: a jump to an earlier block is one (CPython's compiler emits loops so that
-/// every back-edge is a backward jump and every backward jump a back-edge).
-fn find_loops(blocks: &[BytecodeBlock], code: &Code, _entry: usize) -> Option<Vec<BytecodeLoop>> {
+/// Jumps that close a loop, by the indices of the jump and its target: backward jumps to what every path to them passes.
+/// (A handler, which lies behind all other code, also jumps backward to where things go on.) This does not depend on
+/// where the code is entered and which handlers are compiled.
+fn back_edges(code: &Code) -> Vec<(usize, usize)> {
+    let is_backward = |index: usize| matches!(code.instructions[index].op, Op::JumpBackward { .. });
+    if !(0..code.instructions.len()).any(is_backward) {
+        return Vec::new();
+    }
+    let (blocks, entry) = find_blocks(code, 0, &code.handlers);
+    if code.handlers.is_empty() {
+        let jumps = blocks.iter().filter(|block| is_backward(block.end - 1));
+        return jumps.filter_map(|block| Some((block.end - 1, blocks[*block.successors.first()?].first))).collect();
+    }
+    let mut dominators: Vec<Option<Vec<bool>>> = vec![None; blocks.len()];
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (index, block) in blocks.iter().enumerate() {
+            let own = match &dominators[index] {
+                Some(own) => own.clone(),
+                None if index == entry => {
+                    let mut own = vec![false; blocks.len()];
+                    own[entry] = true;
+                    dominators[entry] = Some(own.clone());
+                    own
+                }
+                None => continue,
+            };
+            for way in block.ways() {
+                let mut next = match &dominators[way] {
+                    None => own.clone(),
+                    Some(known) => known.iter().zip(&own).map(|(known, own)| *known && *own).collect(),
+                };
+                next[way] = true;
+                if dominators[way].as_ref() != Some(&next) {
+                    dominators[way] = Some(next);
+                    changed = true;
+                }
+            }
+        }
+    }
+    let jumps = blocks.iter().enumerate().filter(|(_, block)| is_backward(block.end - 1));
+    let closing = jumps.filter_map(|(index, block)| {
+        let header = *block.successors.first()?;
+        let dominates = dominators[index].as_ref().is_some_and(|dominators| dominators[header]);
+        dominates.then_some((block.end - 1, blocks[header].first))
+    });
+    closing.collect()
+}
+
+/// The loops of blocks that these jumps close.
+fn find_loops(blocks: &[BytecodeBlock], back_edges: &[(usize, usize)]) -> Vec<BytecodeLoop> {
     let mut predecessors = vec![Vec::new(); blocks.len()];
     for (index, block) in blocks.iter().enumerate() {
-        for &successor in &block.successors {
+        for successor in block.ways() {
             predecessors[successor].push(index);
         }
     }
     let mut bodies: Vec<(usize, Vec<bool>)> = Vec::new();
     for (index, block) in blocks.iter().enumerate() {
-        if !matches!(code.instructions[block.end - 1].op, Op::JumpBackward { .. }) {
+        let Some(&header) = block.successors.first() else { continue };
+        if !back_edges.contains(&(block.end - 1, blocks[header].first)) {
             continue;
         }
-        let header = block.successors.first().copied()?;
         let position = match bodies.iter().position(|(other, _)| *other == header) {
             Some(position) => position,
             None => {
@@ -180,22 +257,20 @@ fn find_loops(blocks: &[BytecodeBlock], code: &Code, _entry: usize) -> Option<Ve
         }
     }
     let contains = |outer: &(usize, Vec<bool>), inner: &(usize, Vec<bool>)| outer.0 != inner.0 && outer.1[inner.0];
-    Some(
-        bodies
-            .iter()
-            .map(|body| BytecodeLoop {
-                header: body.0,
-                blocks: body.1.clone(),
-                size: blocks
-                    .iter()
-                    .zip(&body.1)
-                    .filter(|(_, member)| **member)
-                    .map(|(block, _)| block.end - block.first)
-                    .sum(),
-                innermost: !bodies.iter().any(|other| contains(body, other)),
-            })
-            .collect(),
-    )
+    bodies
+        .iter()
+        .map(|body| BytecodeLoop {
+            header: body.0,
+            blocks: body.1.clone(),
+            size: blocks
+                .iter()
+                .zip(&body.1)
+                .filter(|(_, member)| **member)
+                .map(|(block, _)| block.end - block.first)
+                .sum(),
+            innermost: !bodies.iter().any(|other| contains(body, other)),
+        })
+        .collect()
 }
 
 fn assigned_local(op: &Op) -> Option<u32> {
@@ -238,15 +313,18 @@ fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry
     let mut post_order = Vec::new();
     let start = (entry, step(None, entry));
     ids.insert(start, 0);
-    nodes.push(Node { block: start.0, peeled: start.1, successors: Vec::new(), assigned: None });
+    nodes.push(Node { block: start.0, peeled: start.1, successors: Vec::new(), handler: None, assigned: None });
     let mut stack = vec![(0usize, 0usize)];
     let mut on_path = vec![true];
     let mut headers = Vec::new();
     while let Some((id, next)) = stack.pop() {
         let block = nodes[id].block;
-        // Visit the jump target first so that the fall-through comes first in reverse post order.
-        let successors = &blocks[block].successors;
+        // Visit the handler and the jump target first so that the fall-through comes first in reverse post order.
+        let successors: Vec<usize> = blocks[block].ways().collect();
         if next == successors.len() {
+            if blocks[block].handler.is_some() {
+                nodes[id].handler = nodes[id].successors.pop();
+            }
             post_order.push(id);
             on_path[id] = false;
             continue;
@@ -267,7 +345,7 @@ fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry
                     return None;
                 }
                 ids.insert(key, target);
-                nodes.push(Node { block: key.0, peeled: key.1, successors: Vec::new(), assigned: None });
+                nodes.push(Node { block: key.0, peeled: key.1, successors: Vec::new(), handler: None, assigned: None });
                 on_path.push(true);
                 stack.push((target, 0));
                 target
@@ -278,7 +356,7 @@ fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry
     // Loops of the expanded graph: natural loops of the edges that closed a cycle.
     let mut predecessors = vec![Vec::new(); nodes.len()];
     for (id, node) in nodes.iter().enumerate() {
-        for &successor in &node.successors {
+        for &successor in node.successors.iter().chain(&node.handler) {
             predecessors[successor].push(id);
         }
     }
@@ -314,7 +392,7 @@ fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry
     }
     let mut ordered: Vec<Option<Node>> = vec![None; nodes.len()];
     for (id, mut node) in nodes.into_iter().enumerate() {
-        for successor in &mut node.successors {
+        for successor in node.successors.iter_mut().chain(&mut node.handler) {
             *successor = number[*successor];
         }
         ordered[number[id]] = Some(node);

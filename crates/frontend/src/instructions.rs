@@ -25,11 +25,6 @@ impl Translator<'_> {
             self.emit(Op::Exit { reason: ExitReason::NeverExecuted, state });
             return Ok(());
         }
-        if self.state.frames.len() == 1 && !self.may_raise_here(instruction.offset) && may_raise(&instruction.op) {
-            let state = self.before();
-            self.emit(Op::Exit { reason: ExitReason::Handler, state });
-            return Ok(());
-        }
         self.translate_op(code, instruction)
     }
 
@@ -392,14 +387,12 @@ impl Translator<'_> {
                 self.plain(Helper::MatchClass, 3, &[number])?;
             }
             Bytecode::SetupAnnotations => self.plain(Helper::SetupAnnotations, 0, &[])?,
-            // Handlers are not entered in compiled code; what normal paths share with them stays with the interpreter.
-            Bytecode::Reraise { .. }
-            | Bytecode::PushExcInfo
-            | Bytecode::PopExcept
-            | Bytecode::CheckExcMatch
-            | Bytecode::CheckEgMatch
-            | Bytecode::WithExceptStart
-            | Bytecode::ExitInitCheck => {
+            Bytecode::PushExcInfo => self.push_exc_info()?,
+            Bytecode::PopExcept => self.pop_except()?,
+            Bytecode::CheckExcMatch => self.check_exc_match()?,
+            Bytecode::WithExceptStart => self.with_except_start()?,
+            Bytecode::Reraise { argument } => self.reraise(argument, instruction)?,
+            Bytecode::CheckEgMatch | Bytecode::ExitInitCheck => {
                 let state = self.before();
                 self.emit(Op::Exit { reason: ExitReason::Handler, state });
             }
@@ -561,31 +554,4 @@ impl Translator<'_> {
         self.emit(Op::Return { value });
         Ok(())
     }
-}
-
-/// Whether the instruction can raise at all.
-fn may_raise(op: &Bytecode) -> bool {
-    !matches!(
-        op,
-        Bytecode::Nop
-            | Bytecode::LoadFast { .. }
-            | Bytecode::LoadConst { .. }
-            | Bytecode::StoreFast { .. }
-            | Bytecode::LoadFastAndClear { .. }
-            | Bytecode::PopTop
-            | Bytecode::PushNull
-            | Bytecode::Copy { .. }
-            | Bytecode::Swap { .. }
-            | Bytecode::Jump { .. }
-            | Bytecode::JumpBackward { .. }
-            | Bytecode::PopJumpIfFalse { .. }
-            | Bytecode::PopJumpIfTrue { .. }
-            | Bytecode::PopJumpIfNone { .. }
-            | Bytecode::PopJumpIfNotNone { .. }
-            | Bytecode::PopIter
-            | Bytecode::EndFor
-            | Bytecode::ReturnValue
-            | Bytecode::UnaryNot
-            | Bytecode::Is { .. }
-    )
 }

@@ -9,6 +9,7 @@
 //! * [`translator`]: blocks, edges, joins, loop headers, frame states, references;
 //! * `locals`: locals whose object identity no instruction can observe;
 //! * `operators`: operators of user-defined classes;
+//! * `handlers`: ways of exceptions to their handlers; `quiet`: handlers for which no exception is made;
 //! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
@@ -23,6 +24,7 @@ mod calls;
 mod closures;
 mod direct;
 pub mod graph;
+mod handlers;
 mod instructions;
 mod intrinsics;
 mod iteration;
@@ -33,6 +35,7 @@ mod numbers;
 mod operators;
 mod packed;
 mod polymorphic;
+mod quiet;
 mod sequences;
 mod slices;
 pub mod state;
@@ -43,6 +46,15 @@ pub use bailout::{Bailout, BailoutReason};
 use coluber_bytecode::Snapshot;
 use coluber_ir::Function;
 use translator::{Assumptions, Translator};
+
+/// Which exception handlers are compiled; elsewhere an exception leaves compiled code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handlers {
+    /// Where the exit profile has exceptions.
+    Seen,
+    /// All.
+    All,
+}
 
 /// What the front end may do.
 #[derive(Clone, Debug)]
@@ -55,13 +67,22 @@ pub struct Settings {
     pub peel: bool,
     /// Leave out what the interpreter has never executed: reaching it is an exit.
     pub prune: bool,
+    /// Which exception handlers are compiled.
+    pub handlers: Handlers,
     /// Most bytecode instructions translated for one unit, copies by peeling and inlining counted.
     pub max_instructions: usize,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { speculate: true, inline: true, peel: true, prune: false, max_instructions: 6_000 }
+        Settings {
+            speculate: true,
+            inline: true,
+            peel: true,
+            prune: false,
+            handlers: Handlers::Seen,
+            max_instructions: 6_000,
+        }
     }
 }
 

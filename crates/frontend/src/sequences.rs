@@ -1,15 +1,16 @@
 //! Subscripts, unpacking, building of containers.
 
 use crate::Bailout;
+use crate::quiet::{Error, QuietHandler};
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Seen};
-use coluber_ir::{Helper, Op, Value};
+use coluber_ir::{BlockCall, Helper, Op, Value};
 
 impl Translator<'_> {
     /// The builtin container kind an instruction works on: known, or as the feedback says.
     fn container_kind(&self, container: Value, instruction: &Instruction) -> Option<Kind> {
-        if !self.settings.speculate || self.gave_up(instruction) {
+        if !self.settings.speculate || self.gave_up_but_for_index(instruction) {
             return None;
         }
         self.kind(container).or(match instruction.feedback {
@@ -20,6 +21,15 @@ impl Translator<'_> {
             Feedback::Seen(Seen::ListSlice) => None,
             _ => None,
         })
+    }
+
+    /// Whether speculation failed; indices out of range are none where their handler is executed without an exception.
+    fn gave_up_but_for_index(&self, instruction: &Instruction) -> bool {
+        let is_quiet = || {
+            matches!(instruction.op, coluber_bytecode::Op::BinarySubscript)
+                && self.quiet_handler(Error::Index).is_some()
+        };
+        self.gave_up(instruction) && !(self.gave_up_only(instruction, "GuardIndex") && is_quiet())
     }
 
     pub(crate) fn subscript(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
@@ -37,9 +47,15 @@ impl Translator<'_> {
                 ));
         let result = match kind {
             Some(Kind::List) if has_int_key => {
+                let quiet = self.quiet_handler(Error::Index);
                 let list = self.guard_kind(container, Kind::List);
                 let index = self.unbox(key, Kind::Int);
                 let length = self.emit_value(Op::ListLength { list });
+                if let Some(handler) = quiet {
+                    self.rely_on_invariants();
+                    let is_inside = self.emit_value(Op::IsInRange { index, length });
+                    self.split_off_handler(is_inside, &handler)?;
+                }
                 let state = self.before();
                 let index = self.emit_value(Op::GuardIndex { index, length, state });
                 self.emit_value(Op::ListGet { list, index })
@@ -60,10 +76,13 @@ impl Translator<'_> {
                 let index = self.emit_value(Op::GuardIndex { index, length, state });
                 self.emit_value(Op::Invoke { helper: Helper::StrGet, arguments: vec![text, index], state })
             }
-            Some(Kind::Dict) => {
-                let dict = self.guard_kind(container, Kind::Dict);
-                self.invoke(Helper::DictGet, &[dict, key]).expect("a subscript has a result")
-            }
+            Some(Kind::Dict) => match self.quiet_handler(Error::Key) {
+                Some(handler) => self.find_or_handle(container, key, &handler)?,
+                None => {
+                    let dict = self.guard_kind(container, Kind::Dict);
+                    self.invoke(Helper::DictGet, &[dict, key]).expect("a subscript has a result")
+                }
+            },
             _ if self.subscript_by_method(instruction)? => return Ok(()),
             _ => {
                 self.profile_operands(container, key, instruction);
@@ -75,6 +94,43 @@ impl Translator<'_> {
         self.push(result);
         self.release(container);
         self.release(key);
+        Ok(())
+    }
+
+    /// `dict[key]` whose KeyError is handled without an exception: what was found.
+    fn find_or_handle(&mut self, container: Value, key: Value, handler: &QuietHandler) -> Result<Value, Bailout> {
+        let dict = self.guard_kind(container, Kind::Dict);
+        let key = self.object(key);
+        self.rely_on_invariants();
+        let found = self.invoke(Helper::DictFind, &[dict, key]).expect("a number is a result");
+        let value = self.emit_value(Op::TakeOutput { index: 0 });
+        let is_null = self.emit_value(Op::IsNull { value });
+        let is_there = self.emit_value(Op::BoolNot { value: is_null });
+        let zero = self.int(0);
+        let (present, absent) = (self.function.add_block(), self.function.add_block());
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        self.emit(Op::Branch { condition: is_there, then: target(present), otherwise: target(absent) });
+        let state = self.state.clone();
+        self.block = Some(absent);
+        let is_certain = self.emit_value(Op::IntCompare { comparison: Comparison::Equal, left: found, right: zero });
+        let before = self.before();
+        self.emit(Op::GuardTrue { condition: is_certain, state: before });
+        self.handle_quietly(handler)?;
+        self.block = Some(present);
+        self.state = state;
+        Ok(self.emit_value(Op::AssumeBound { value }))
+    }
+
+    /// Goes on if a condition holds; else a handler is executed without the exception.
+    pub(crate) fn split_off_handler(&mut self, condition: Value, handler: &QuietHandler) -> Result<(), Bailout> {
+        let (next, raised) = (self.function.add_block(), self.function.add_block());
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        self.emit(Op::Branch { condition, then: target(next), otherwise: target(raised) });
+        let state = self.state.clone();
+        self.block = Some(raised);
+        self.handle_quietly(handler)?;
+        self.block = Some(next);
+        self.state = state;
         Ok(())
     }
 

@@ -113,12 +113,7 @@ impl Translator<'_> {
         let is_list = self
             .kind(container)
             .map_or(subscript.feedback == Feedback::Seen(Seen::ListSlice), |kind| kind == Kind::List);
-        if !self.settings.speculate
-            || !is_list
-            || self.gave_up(built)
-            || self.gave_up(subscript)
-            || (self.state.frames.len() == 1 && !self.may_raise_here(subscript.offset))
-        {
+        if !self.settings.speculate || !is_list || self.gave_up(built) || self.gave_up(subscript) {
             return Ok(false);
         }
         let step = if count == 3 { self.constant_step(self.peek(1)?) } else { Some(1) };

@@ -78,6 +78,14 @@ pub(crate) struct Run {
     pub returns: Vec<Edge>,
 }
 
+impl Run {
+    /// Adds an edge to a node that has not been started.
+    pub fn add_edge(&mut self, node: usize, edge: Edge) {
+        debug_assert!(self.headers[node].is_none(), "a handler is no loop header");
+        self.pending[node].push(edge);
+    }
+}
+
 /// Translates one unit.
 pub(crate) struct Translator<'a> {
     pub snapshot: &'a Snapshot,
@@ -90,12 +98,12 @@ pub(crate) struct Translator<'a> {
     pub block: Option<Block>,
     pub state: State,
     /// The state at the start of the present instruction.
-    before: State,
+    pub before: State,
     before_resume: Resume,
     /// The present instruction is the second part of a superinstruction: no guard can go back to its start.
     pub is_inside_instruction: bool,
     before_id: Option<FrameStateId>,
-    after_resume: Resume,
+    pub after_resume: Resume,
     pub source: (u32, u32),
     pub runs: Vec<Run>,
     pub path: Vec<u32>,
@@ -108,8 +116,6 @@ pub(crate) struct Translator<'a> {
     replaced: HashMap<Value, Value>,
     /// Constants that something outside of the unit may hold: their identity must be kept.
     exposed: HashSet<Value>,
-    /// Offsets the unit may not compile because only the interpreter unwinds them right (see `Entry::Loop`).
-    loop_handler: Option<Offset>,
 }
 
 impl<'a> Translator<'a> {
@@ -138,7 +144,6 @@ impl<'a> Translator<'a> {
             numeric: std::cell::RefCell::default(),
             replaced: HashMap::new(),
             exposed: HashSet::new(),
-            loop_handler: None,
         }
     }
 
@@ -154,8 +159,7 @@ impl<'a> Translator<'a> {
             Entry::Loop { header, .. } => header,
         };
         let entry = code.index_of(start).ok_or_else(|| Bailout::new(BailoutReason::Entry, start))?;
-        let graph = Graph::build(code, entry, self.settings.peel)
-            .ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, start))?;
+        let graph = self.build_graph(0, entry).ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, start))?;
         let block = self.function.add_block();
         self.block = Some(block);
         self.enter(code, start)?;
@@ -191,7 +195,6 @@ impl<'a> Translator<'a> {
                 self.state.unchecked = false;
             }
             Entry::Loop { depth, .. } => {
-                self.loop_handler = self.back_edge_handler(code, start);
                 let mut tagged = vec![false; depth as usize];
                 if code.indexed_loops {
                     for index in 1..depth as usize {
@@ -234,15 +237,6 @@ impl<'a> Translator<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Handler that covers the back-edges to a loop header, if any: see `Entry::Loop` in the architecture: a loop unit
-    /// may raise only where the interpreter, which looks a handler up at the back-edge, finds none by mistake.
-    fn back_edge_handler(&self, code: &Code, header: Offset) -> Option<Offset> {
-        code.instructions
-            .iter()
-            .filter(|instruction| matches!(instruction.op, Bytecode::JumpBackward { target, .. } if target == header))
-            .find_map(|instruction| code.handler_at(instruction.offset).map(|range| range.handler))
     }
 
     /// Establishes by guards what the snapshot saw in a slot of the running loop.
@@ -621,7 +615,7 @@ impl<'a> Translator<'a> {
     }
 
     /// A constant object as a register constant.
-    fn unboxed_constant(&mut self, value: Value, ty: Type) -> Option<Value> {
+    pub fn unboxed_constant(&mut self, value: Value, ty: Type) -> Option<Value> {
         let Type::Constant(object, _) = self.function.ty(value) else { return None };
         match (&self.snapshot.objects.get(object).value, ty) {
             (coluber_bytecode::ObjectValue::Int(int), Type::I64) => {
@@ -674,6 +668,8 @@ impl<'a> Translator<'a> {
         let mut target = self.state.clone();
         let top = target.frames.len() - 1;
         let loops_over_iterator = matches!(code.instructions[first].op, Bytecode::ForIter { .. });
+        // How deep the loop's own iterator is; those of loops around it stay where they are.
+        let own_iterator = if loops_over_iterator { code.iterator_slots as usize } else { 0 };
         for frame in 0..target.frames.len() {
             let locals = target.frames[frame].locals.len();
             let depth = target.frames[frame].stack.len();
@@ -701,11 +697,11 @@ impl<'a> Translator<'a> {
                     Slot::TaggedInt(_) if frame == top && slot + 1 == locals + depth && loops_over_iterator => {
                         parameters.push(Parameter { frame, slot, part: Part::Tagged, ty: Type::I64 });
                     }
-                    Slot::Range { .. } if frame == top && loops_over_iterator && slot + 2 >= locals + depth => {
+                    Slot::Range { .. } if frame == top && slot + own_iterator == locals + depth => {
                         parameters.push(Parameter { frame, slot, part: Part::Start, ty: Type::I64 });
                         parameters.push(Parameter { frame, slot, part: Part::Length, ty: Type::I64 });
                     }
-                    Slot::Sequence { .. } if frame == top && loops_over_iterator && slot + 2 >= locals + depth => {
+                    Slot::Sequence { .. } if frame == top && slot + own_iterator == locals + depth => {
                         parameters.push(Parameter { frame, slot, part: Part::Index, ty: Type::I64 });
                     }
                     _ => {}
@@ -957,6 +953,11 @@ impl<'a> Translator<'a> {
     pub fn emit(&mut self, op: Op) -> Option<Value> {
         let block = self.block.expect("instructions are emitted into an open block");
         let effects = op.effects(&self.function);
+        let state = op.state().filter(|_| effects.raises && crate::handlers::may_be_caught(&op, effects));
+        let mut stolen = Vec::new();
+        if state.is_some() {
+            op.for_each_stolen(|value| stolen.push(value));
+        }
         if exposes_operands(&op) {
             let (function, exposed) = (&self.function, &mut self.exposed);
             op.for_each_operand(|operand| {
@@ -975,6 +976,9 @@ impl<'a> Translator<'a> {
         }
         if effects.terminator {
             self.block = None;
+        }
+        if let Some(state) = state {
+            self.branch_raised(effects, state, &stolen);
         }
         result
     }
@@ -1264,14 +1268,21 @@ impl<'a> Translator<'a> {
 
     /// Whether speculation at the present instruction failed too often in an earlier version of the unit.
     pub fn gave_up(&self, instruction: &Instruction) -> bool {
-        let code = self.state.top().code;
-        self.snapshot.exits.iter().any(|exit| {
-            exit.code == code
-                && exit.offset == instruction.start
-                && exit.count >= GIVE_UP_AFTER
-                && exit.reason != crate::operators::OPERANDS
-                && exit.reason != NEVER_EXECUTED
-        })
+        self.failures(instruction).next().is_some()
+    }
+
+    /// Whether it failed for no other reason than this one.
+    pub fn gave_up_only(&self, instruction: &Instruction, reason: &str) -> bool {
+        self.failures(instruction).all(|failure| failure == reason)
+    }
+
+    /// Why speculation failed too often.
+    fn failures<'s>(&'s self, instruction: &Instruction) -> impl Iterator<Item = &'s str> {
+        let (code, start) = (self.state.top().code, instruction.start);
+        let facts = self.snapshot.exits.iter();
+        let here = facts.filter(move |exit| exit.code == code && exit.offset == start && exit.count >= GIVE_UP_AFTER);
+        here.map(|exit| exit.reason.as_str())
+            .filter(|reason| !matches!(*reason, crate::operators::OPERANDS | crate::handlers::RAISE | NEVER_EXECUTED))
     }
 
     /// Whether an instruction is left out because the interpreter has never come to it, nor has an earlier version.
@@ -1280,12 +1291,6 @@ impl<'a> Translator<'a> {
             && instruction.feedback == Feedback::Unexecuted
             && !self.is_inside_instruction
             && !self.snapshot.has_exited(code, instruction.start, NEVER_EXECUTED, 1)
-    }
-
-    /// Whether an instruction may be compiled where it is: a loop unit must not raise where no handler applies while
-    /// one covers its back-edge, because the interpreter would look there.
-    pub fn may_raise_here(&self, offset: Offset) -> bool {
-        self.loop_handler.is_none() || self.snapshot.codes[0].handler_at(offset).is_some()
     }
 }
 

@@ -124,6 +124,9 @@ pub struct Exit {
     pub reason: &'static str,
     /// Whether leaving here says nothing against the code (safe points).
     pub benign: bool,
+    /// An exception that goes to a handler of the unit itself: the unit's own frame and what it names stays, only the
+    /// frames of inlined calls end.
+    pub caught: bool,
     /// Word of the buffer with the guilty object, for the profile.
     pub guilty: Option<u32>,
     /// The frames, innermost first; the last one is the unit's own. Exits of one state share the list, and states with
@@ -345,7 +348,8 @@ impl PackedExits {
                 reasons.push(exit.reason);
                 reasons.len() - 1
             });
-            exits.push(u8::from(exit.kind == ExitKind::Raise) | u8::from(exit.benign) << 1);
+            exits
+                .push(u8::from(exit.kind == ExitKind::Raise) | u8::from(exit.benign) << 1 | u8::from(exit.caught) << 2);
             write(&mut exits, reason as u64);
             write(&mut exits, exit.guilty.map_or(0, |word| u64::from(word) + 1));
             write(&mut exits, exit.frames.len() as u64);
@@ -392,6 +396,7 @@ impl PackedExits {
             kind: if flags & 1 != 0 { ExitKind::Raise } else { ExitKind::Guard },
             reason,
             benign: flags & 2 != 0,
+            caught: flags & 4 != 0,
             guilty,
             frames: frames.collect(),
         }
@@ -448,10 +453,11 @@ mod tests {
             locals: vec![],
             stack: values,
         });
-        let exit = |kind, reason, guilty, frames: &[&Arc<ExitFrame>]| Exit {
+        let exit = |kind, reason, guilty: Option<u32>, frames: &[&Arc<ExitFrame>]| Exit {
             kind,
             reason,
             benign: kind == ExitKind::Raise,
+            caught: guilty.is_some(),
             guilty,
             frames: frames.iter().map(|frame| Arc::clone(frame)).collect(),
         };

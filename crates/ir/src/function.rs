@@ -223,6 +223,14 @@ impl Function {
         *self.blocks[block].insts.last().expect("a block ends with a terminator")
     }
 
+    /// The op in front of the [`Op::BranchRaised`] that ends a block, if it ends so: the one whose exception it is about.
+    pub fn raising_inst(&self, block: Block) -> Option<Inst> {
+        match self.blocks[block].insts[..] {
+            [.., raising, last] if matches!(self.insts[last].op, Op::BranchRaised { .. }) => Some(raising),
+            _ => None,
+        }
+    }
+
     /// Successors of a block, in order.
     pub fn successors(&self, block: Block) -> Vec<Block> {
         let mut result = Vec::new();

@@ -173,6 +173,12 @@ macro_rules! for_each_helper {
             SetupAnnotations(frame) -> U, python;
             /// `raise`, `raise exception`, `raise exception from cause`.
             Raise(N, N) -> X, python;
+            /// `RERAISE`: the exception, which is to be raised again, and the instruction that raised it first, or -1.
+            Reraise(O, I) -> X, raises;
+            /// Whether an exception matches what stands behind `except`: a class or a tuple of classes.
+            MatchesException(O, O) -> B, raises;
+            /// `__exit__` of a `with` statement in which the exception was raised: method, self or NULL, exception.
+            CallExit(O, N, O) -> O, python;
             /// Raises as `GET_ITER` and others do for what must not be: TypeError that `__init__` returned not None.
             RaiseInitResult(O) -> X, raises;
             /// A new, empty instance of a class that uses the default allocator.
@@ -187,6 +193,10 @@ macro_rules! for_each_helper {
             BuiltinLength(O) -> I, quiet;
             /// `dict[key]` of an exact dict.
             DictGet(O, O) -> O, python;
+            /// Looks a str or int up in an exact dict: 1 and output 0 if it is there, 0 if it is not, -1 if that takes Python code.
+            DictFind(O, O, out) -> I, quiet;
+            /// `next(object)`: the item, or the mark that `IsExhausted` tests.
+            Next(O) -> O, python;
             /// `left % right` of floats, divisor not zero.
             FloatRemainder(F, F) -> F, quiet;
             /// `left // right` of floats, divisor not zero.

@@ -9,6 +9,7 @@
 //! somewhere gets a reference behind its definition, `Kill` drops one, `Dup` adds one, an exit takes what is held.
 
 mod host;
+mod leaving;
 pub mod model;
 pub mod runs;
 pub mod scalars;
@@ -17,11 +18,8 @@ pub use host::{Host, PackedItem, Raised};
 
 use crate::ops::{Packed, Refs};
 use crate::verify::balance::References;
-use crate::{
-    Block, BlockCall, Cfg, FrameStateId, Function, Helper, Inst, ObjectId, Op, Overflow, Resume, SlotValue, Type, Value,
-};
+use crate::{Block, BlockCall, Cfg, Function, Inst, ObjectId, Op, Overflow, Resume, Type, Value};
 use cranelift_entity::SecondaryMap;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The contents of a value.
@@ -160,14 +158,6 @@ impl From<Raised> for Stop {
     }
 }
 
-/// What an exit has handed out so far.
-struct Taken<O> {
-    /// Roots whose reference a slot has taken.
-    roots: BTreeSet<Value>,
-    /// Objects that the exit has made.
-    made: BTreeMap<Value, O>,
-}
-
 struct Interpreter<'a, 'h, H: Host> {
     function: &'a Function,
     references: References<'a>,
@@ -183,9 +173,11 @@ impl<H: Host> Interpreter<'_, '_, H> {
             self.values[parameter] = Some(argument);
         }
         'blocks: loop {
+            let raising = function.raising_inst(block);
             for &inst in &function.blocks[block].insts {
                 fuel = fuel.checked_sub(1).ok_or(InterpretError::OutOfFuel)?;
-                match self.step(inst)? {
+                let handler = if raising == Some(inst) { function.successors(block).get(1).copied() } else { None };
+                match self.step(inst, handler)? {
                     Next::Continue(result) => self.define(inst, result)?,
                     Next::End(outcome) => return Ok(outcome),
                     Next::Jump(target, parameters) => {
@@ -205,9 +197,18 @@ impl<H: Host> Interpreter<'_, '_, H> {
         Err(InterpretError::Broken(self.function.inst_text(inst), message.into()))
     }
 
-    fn step(&mut self, inst: Inst) -> Result<Next<H::Object>, InterpretError> {
+    /// `handler`: where the instruction's exception goes, if it stays in the function.
+    fn step(&mut self, inst: Inst, handler: Option<Block>) -> Result<Next<H::Object>, InterpretError> {
         let op = &self.function.insts[inst].op;
-        match self.execute(op) {
+        match (self.execute(op), handler) {
+            (Err(Stop::Raise), Some(handler)) => Ok(Next::Jump(handler, Vec::new())),
+            (result, _) => self.leave(inst, result),
+        }
+    }
+
+    fn leave(&mut self, inst: Inst, result: Result<Next<H::Object>, Stop>) -> Result<Next<H::Object>, InterpretError> {
+        let op = &self.function.insts[inst].op;
+        match result {
             Ok(next) => Ok(next),
             Err(Stop::Broken(message)) => self.broken(inst, message),
             Err(Stop::NotEntered) => Ok(Next::End(Outcome::NotEntered)),
@@ -307,122 +308,6 @@ impl<H: Host> Interpreter<'_, '_, H> {
         }
     }
 
-    // ---- leaving
-
-    fn frames(&mut self, state: FrameStateId) -> Result<Vec<Frame<H::Object>>, Stop> {
-        let mut taken = Taken { roots: BTreeSet::new(), made: BTreeMap::new() };
-        let mut frames = Vec::new();
-        let mut next = Some(state);
-        while let Some(id) = next {
-            let state = &self.function.states[id];
-            let mut slots = |slots: &[SlotValue]| -> Result<Vec<_>, Stop> {
-                slots.iter().map(|slot| self.slot(slot, &mut taken)).collect()
-            };
-            frames.push(Frame {
-                code: state.code,
-                function: state.function,
-                resume: state.resume,
-                locals: slots(&state.locals)?,
-                stack: slots(&state.stack)?,
-            });
-            next = state.caller;
-        }
-        Ok(frames)
-    }
-
-    fn slot(&mut self, slot: &SlotValue, taken: &mut Taken<H::Object>) -> Result<FrameSlot<H::Object>, Stop> {
-        Ok(match *slot {
-            SlotValue::Null => FrameSlot::Value(Datum::Null),
-            SlotValue::Value(value) => FrameSlot::Value(self.place(value, taken)?),
-            SlotValue::TaggedInt(value) => FrameSlot::TaggedInt(self.int(value)?),
-            SlotValue::RangeIterator { object, start, length } => FrameSlot::RangeIterator {
-                start: self.int(start)?,
-                length: self.int(length)?,
-                object: self.place_object(object, taken)?,
-            },
-            SlotValue::SequenceIterator { object, index } => {
-                FrameSlot::SequenceIterator { index: self.int(index)?, object: self.place_object(object, taken)? }
-            }
-        })
-    }
-
-    fn place_object(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<H::Object, Stop> {
-        match self.place(value, taken)? {
-            Datum::Object(object) => Ok(object),
-            other => Err(Stop::Broken(format!("{value} is {other:?}, not an object"))),
-        }
-    }
-
-    /// A value for a slot. The first slot takes the reference that is held, all others get one of their own.
-    fn place(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<Datum<H::Object>, Stop> {
-        if self.function.is_virtual(value) {
-            return self.place_virtual(value, taken);
-        }
-        let datum = self.datum(value)?;
-        if let Datum::Object(object) = datum {
-            let root = self.function.root(value);
-            if !self.references.needs_holding(root) || !taken.roots.insert(root) {
-                self.host.incref(object);
-            }
-        }
-        Ok(datum)
-    }
-
-    /// An object that comes to exist because the function is left.
-    fn place_virtual(&mut self, value: Value, taken: &mut Taken<H::Object>) -> Result<Datum<H::Object>, Stop> {
-        if let Some(&object) = taken.made.get(&value) {
-            self.host.incref(object);
-            return Ok(Datum::Object(object));
-        }
-        let op = self.function.def_op(value).expect("it has a definition");
-        let mut operands = Vec::new();
-        op.for_each_operand(|operand| operands.push(operand));
-        let mut items = Vec::new();
-        for operand in operands {
-            items.push(match self.place(operand, taken)? {
-                Datum::Object(object) => object,
-                Datum::Int(int) => self.host.new_int(int),
-                Datum::Float(float) => self.host.new_float(float),
-                Datum::Bool(truth) => {
-                    let object = self.host.bool_object(truth);
-                    self.host.incref(object);
-                    object
-                }
-                Datum::Null => return Err(Stop::Broken(format!("{operand} is NULL, not an object"))),
-            });
-        }
-        let object = match op {
-            Op::VirtualInstance { class, offsets, .. } => self.make_instance(*class, &offsets.0, items)?,
-            _ => self.make_tuple(items)?,
-        };
-        taken.made.insert(value, object);
-        Ok(Datum::Object(object))
-    }
-
-    /// A tuple of objects that come with a reference.
-    fn make_tuple(&mut self, items: Vec<H::Object>) -> Result<H::Object, Stop> {
-        let items: Vec<_> = items.into_iter().map(Datum::Object).collect();
-        self.made_by(Helper::BuildTuple, &items)
-    }
-
-    /// An instance with fields that come with a reference.
-    fn make_instance(&mut self, class: ObjectId, offsets: &[u32], values: Vec<H::Object>) -> Result<H::Object, Stop> {
-        let class = self.host.constant(class);
-        let object = self.made_by(Helper::NewInstance, &[Datum::Object(class)])?;
-        for (&offset, value) in offsets.iter().zip(values) {
-            // The number of the value says nothing that the offset does not.
-            self.host.set_field(object, offset, None, value);
-        }
-        Ok(object)
-    }
-
-    fn made_by(&mut self, helper: Helper, arguments: &[Datum<H::Object>]) -> Result<H::Object, Stop> {
-        match self.host.invoke(helper, arguments) {
-            Ok(Some(Datum::Object(object))) => Ok(object),
-            _ => Err(Stop::Broken("out of memory".to_string())),
-        }
-    }
-
     // ---- ops
 
     fn jump(&mut self, call: &BlockCall) -> Result<Next<H::Object>, Stop> {
@@ -445,6 +330,21 @@ impl<H: Host> Interpreter<'_, '_, H> {
             Op::Branch { condition, then, otherwise } => {
                 let target = if self.truth(*condition)? { then } else { otherwise };
                 return self.jump(target);
+            }
+            // An op that raised has gone to the handler.
+            Op::BranchRaised { next, .. } => return self.jump(next),
+            Op::CatchException { given, state } => {
+                // The references go to the frames of the activations that end here.
+                for &value in given {
+                    let datum = self.datum(value)?;
+                    self.give(value, datum);
+                }
+                let ended = self.ended_frames(*state)?;
+                Some(Datum::Object(self.host.catch(ended)))
+            }
+            Op::SwapException { value } => {
+                let value = self.given(*value)?;
+                Some(Datum::Object(self.host.swap_exception(value)))
             }
             Op::Return { value } => return Ok(Next::End(Outcome::Returned(self.given(*value)?))),
             Op::Exit { .. } => return Err(Stop::Exit),
@@ -568,6 +468,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let object = self.object(*value)?;
                 exit_unless(self.host.is_unique(object))?;
                 None
+            }
+            Op::IsInRange { index, length } => {
+                let index = scalars::index(self.int(*index)?, self.int(*length)?);
+                Some(Datum::Bool(index.is_some()))
             }
             Op::GuardIndex { index, length, .. } => {
                 let index = scalars::index(self.int(*index)?, self.int(*length)?);
@@ -791,8 +695,9 @@ impl<H: Host> Interpreter<'_, '_, H> {
             }
             Op::StoreCell { cell, value } => {
                 let cell = self.object(*cell)?;
-                let value = self.given(*value)?;
-                Some(or_null(self.host.set_cell(cell, value)))
+                let contents = self.nullable(*value)?;
+                self.give(*value, or_null(contents));
+                Some(or_null(self.host.set_cell(cell, contents)))
             }
             Op::LoadIterator { iterator, field } => {
                 let iterator = self.object(*iterator)?;

@@ -498,6 +498,9 @@ pub enum Op {
     /// Sets a float; the index is in range.
     #[op(takes(sequence: Object, index: I64, value: F64), writes(Lists))]
     SetPackedFloat { sequence: Value, index: Value, value: Value, format: Packed },
+    /// Whether an index, which may count from the back, is in range.
+    #[op(takes(I64), result = Bool, pure)]
+    IsInRange { index: Value, length: Value },
     /// Makes an index count from the front; exits if it is out of range.
     #[op(takes(I64), result = I64, exits)]
     GuardIndex { index: Value, length: Value, state: FrameStateId },
@@ -552,8 +555,8 @@ pub enum Op {
     /// Contents of a cell; exits if it is empty.
     #[op(result = Object, refs = borrowed, reads(Cells), exits)]
     LoadCell { cell: Value, state: FrameStateId },
-    /// Sets a cell and returns what was there, or NULL.
-    #[op(result = Nullable, refs = owned, steals(value), reads(Cells), writes(Cells))]
+    /// Sets a cell, or empties it with NULL, and returns what was there, or NULL.
+    #[op(takes(value: Nullable), result = Nullable, refs = owned, steals(value), reads(Cells), writes(Cells))]
     StoreCell { cell: Value, value: Value },
 
     // ---- iterators
@@ -622,9 +625,23 @@ pub enum Op {
     #[op(phase = Counted, takes(Nullable), custom_effects)]
     Decref { value: Value, state: FrameStateId },
 
+    // ---- exceptions
+    /// Takes the exception of the op that led here by [`Op::BranchRaised`], whose state this is: its traceback gets the
+    /// entries of all activations, and the inlined ones end. `given` are the references that go to their frames: what is
+    /// held and named by no slot of the unit's own activation.
+    #[op(result = Object, refs = owned, steals(given), takes(Nullable), custom_effects)]
+    CatchException { given: Vec<Value>, state: FrameStateId },
+    /// Makes the object the exception that is being handled (None: there is none), and returns the one that was, or None.
+    #[op(result = Object, refs = owned, steals(value), reads(Other), writes(Other))]
+    SwapException { value: Value },
+
     // ---- control flow
     #[op(terminator)]
     Jump { target: BlockCall },
+    /// Ends a block behind an op that may raise: goes to `handler` if it did. Both blocks have no other way in and no
+    /// parameters; the handler's begins with [`Op::CatchException`] in the op's state. The op's result exists in `next` only.
+    #[op(terminator)]
+    BranchRaised { next: BlockCall, handler: BlockCall },
     #[op(takes(Bool), terminator)]
     Branch { condition: Value, then: BlockCall, otherwise: BlockCall },
     /// Leaves the unit with a result.
@@ -669,6 +686,11 @@ impl Op {
     fn custom_effects(&self, function: &Function) -> Effects {
         match self {
             Op::Invoke { helper, .. } => helper.effects(),
+            // Where inlined activations end, their operands die.
+            Op::CatchException { state, .. } => match function.states[*state].caller {
+                None => Effects { reads: Memory::Other as u8, writes: Memory::Other as u8, ..Effects::PURE },
+                Some(_) => Effects { exits: false, raises: false, ..Effects::ANY },
+            },
             Op::Kill { value, .. } | Op::Decref { value, .. } => {
                 if function.ty(*value).dies_silently() {
                     Effects { writes: Memory::Other as u8, ..Effects::PURE }

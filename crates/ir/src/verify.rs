@@ -4,7 +4,7 @@
 //! the Python program. The checks, in this order (each group only if the ones before found nothing):
 //!
 //! * *structure*: blocks end with their only terminator, every value has one definition, objects and helpers' arguments
-//!   are there, ops occur in the phases and places they may;
+//!   are there, ops occur in the phases and places they may, exceptions are caught where they are led to (`raises`);
 //! * *types*: operands are what ops take, block arguments fit parameters;
 //! * *dominance*: definitions dominate uses, frame states included;
 //! * *states*: frame states are well formed; an exit does not repeat an instruction that already ran Python code;
@@ -20,6 +20,7 @@ pub mod balance;
 pub mod borrows;
 pub mod facts;
 mod flow;
+mod raises;
 mod states;
 mod structure;
 mod types;

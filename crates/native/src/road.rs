@@ -163,6 +163,7 @@ pub fn services(py: Attached, options: &Options) -> Services {
     Services {
         verify: options.verify || cfg!(debug_assertions),
         pass_limit: options.pass_limit.parse().ok(),
+        all_handlers: options.all_handlers,
         units: options.units.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?))),
         target: target(py),
         dump: coluber_engine::dump::DumpSettings::new(options),
@@ -696,9 +697,12 @@ fn judge(py: Attached, id: UnitId, origin: Option<Origin>) -> bool {
         let unit = unsafe { &*installed.record };
         // Operands whose classes were not known cost what an exit costs; a second version knows them.
         let operands = if installed.version == 1 { unit.operands_noted() } else { 0 };
-        Some((unit.exits_against.get() + operands, unit.entries.get(), installed.version))
+        Some((unit.exits_against.get() + operands, unit.exceptions_left(), unit.entries.get(), installed.version))
     });
-    let Some((exits, entries, version)) = seen else { return false };
+    let Some((exits, exceptions, entries, version)) = seen else { return false };
+    let is_last = session::with(|session| session.engine.policy().is_last(version)) == Some(true);
+    // Exceptions that a next version would handle are reason for one, but none to give the unit up.
+    let exits = if is_last { exits - exceptions } else { exits };
     let reaction = session::with_enabled(|session| {
         let reaction = session.engine.policy().on_exit(version, entries, exits);
         let is_possible = reaction != Reaction::Recompile || origin.is_some();

@@ -21,14 +21,28 @@ use coluber_ir::Resume;
 use coluber_ir::exit_table::ExitKind;
 use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_NoMemory, PyObject};
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
-/// The exception that a bare `raise` has just set again: its frame gets no second traceback entry. Only compared.
+/// The exception that a bare `raise` or the end of a handler has just set again: its frame gets no second traceback entry.
+/// Only compared.
 static RERAISED: AtomicPtr<PyObject> = AtomicPtr::new(ptr::null_mut());
+/// The instruction that raised it first, where the frame has to say so; else -1.
+static RAISED_AT: AtomicI64 = AtomicI64::new(-1);
 
-/// Notes that the exception that is set was raised by a bare `raise`.
-pub(crate) fn note_reraise(exception: *mut PyObject) {
+/// Notes that the exception that is set was raised again; `raised_at` is the instruction that the frame then names, or -1
+/// for the present one.
+pub(crate) fn note_reraise(exception: *mut PyObject, raised_at: i64) {
     RERAISED.store(exception, Ordering::Relaxed);
+    RAISED_AT.store(raised_at, Ordering::Relaxed);
+}
+
+/// Whether the exception that is set was raised again, and then which instruction the frame names, if it is not the present
+/// one.
+pub(crate) unsafe fn take_reraise(tstate: ThreadState) -> Option<Option<u32>> {
+    let reraised = RERAISED.swap(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: the calling thread's own state.
+    let is_reraise = !reraised.is_null() && reraised == unsafe { tstate.current_exception() };
+    is_reraise.then(|| u32::try_from(RAISED_AT.load(Ordering::Relaxed)).ok())
 }
 
 /// What [`leave`] puts into buffer word 0 with result 0 in a loop: the traceback needs no entry for the frame.
@@ -98,26 +112,19 @@ unsafe fn leave_at(
         for update in &exit.updates {
             apply_update(buffer, update);
         }
-        let requests = if buffer.add(LEAVE_WORD).read() == 0 {
+        let mut requests = if buffer.add(LEAVE_WORD).read() == 0 {
             observers::Requests::default()
         } else {
-            observers::take_requests(Attached::assume(), own)
+            observers::take_requests(Attached::assume(), own, 0)
         };
         let count = exit.frames.len();
-        let mut frames = vec![own; count];
-        // Outermost first: the last of the list is the own frame.
-        for number in (0..count - 1).rev() {
-            frames[number] = push_inlined_frame(tstate, unit, &exit.frames[number], frames[number + 1]);
-        }
+        let frames = push_inlined_frames(tstate, unit, &exit.frames, own);
         adopt_frame_objects(tstate, own, &frames);
         let mut raised = exit.kind == ExitKind::Raise;
-        let mut is_reraise = false;
-        if raised {
-            let reraised = RERAISED.swap(ptr::null_mut(), Ordering::Relaxed);
-            is_reraise = !reraised.is_null() && reraised == tstate.current_exception();
-        }
+        let reraise = if raised { take_reraise(tstate) } else { None };
+        let mut is_reraise = reraise.is_some();
         let mut overwritten = Vec::new();
-        let made = virtuals::make(buffer, unit, &exit.made, requests.made, &mut overwritten);
+        let made = virtuals::make(buffer, unit, &exit.made, std::mem::take(&mut requests.made), &mut overwritten);
         let is_filled = fill_frames(buffer, unit, &exit.frames, &frames, &made);
         let is_made = virtuals::release(made);
         if shortage::raise(tstate) {
@@ -127,32 +134,17 @@ unsafe fn leave_at(
             PyErr_NoMemory();
             raised = true;
         }
-        // Indexed like the exit's frames: outermost last.
-        for (depth, object) in requests.frame_objects {
-            if let Some(frame) = (count - 1).checked_sub(depth).map(|index| frames[index])
-                && frame.frame_object().is_null()
-            {
-                frame.set_frame_object(object);
-                object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().write(frame);
-            }
-        }
-        for (depth, place, value) in requests.written {
-            if let Some(frame) = (count - 1).checked_sub(depth).map(|index| frames[index]) {
-                overwritten.push(frame.slot(place).read());
-                frame.slot(place).write(value);
-            }
-        }
+        overwritten.extend(grant_requests(requests, &frames));
         frames::own_fixed_part(own);
         own.set_visited(0);
         tstate.set_current_frame(own);
         if raised {
             // A traceback names the opcode itself, behind its EXTENDED_ARGs.
             let plan = &exit.frames[0];
-            frames[0].set_instr_ptr(unit.codes[plan.code].units.add(raising_offset(plan.resume) as usize));
+            let offset = reraise.flatten().unwrap_or(raising_offset(plan.resume));
+            frames[0].set_instr_ptr(unit.codes[plan.code].units.add(offset as usize));
         }
-        for value in overwritten {
-            close(value);
-        }
+        close_all(overwritten);
         for number in 0..count - 1 {
             let inner = frames[number];
             let plan = &exit.frames[number];
@@ -199,13 +191,13 @@ unsafe fn leave_at(
 }
 
 /// The instruction that a traceback names when an exception comes out of the frame's present state.
-fn raising_offset(resume: Resume) -> u32 {
+pub(crate) fn raising_offset(resume: Resume) -> u32 {
     match resume {
         Resume::At { offset, .. } | Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
     }
 }
 
-unsafe fn apply_update(buffer: *const u64, update: &Update) {
+pub(crate) unsafe fn apply_update(buffer: *const u64, update: &Update) {
     // SAFETY: the words hold an iterator of the kind and its fields.
     unsafe {
         let word = |word: u32| buffer.add(word as usize).read();
@@ -220,6 +212,54 @@ unsafe fn apply_update(buffer: *const u64, update: &Update) {
                 iterator.add(layout::list_iterator::IT_INDEX).cast::<u64>().write(word(index));
             }
         }
+    }
+}
+
+/// Real frames for the inlined calls of an exit, in its order: the last is the own frame.
+pub(crate) unsafe fn push_inlined_frames(
+    tstate: ThreadState,
+    unit: &UnitRecord,
+    plans: &[PlannedFrame],
+    own: Frame,
+) -> Vec<Frame> {
+    let mut frames = vec![own; plans.len()];
+    for number in (0..plans.len() - 1).rev() {
+        // SAFETY: outermost first; the door made sure that there is room.
+        frames[number] = unsafe { push_inlined_frame(tstate, unit, &plans[number], frames[number + 1]) };
+    }
+    frames
+}
+
+/// Gives frames (outermost last) the frame objects that were set aside, and what was written through `f_locals`. What was in
+/// those slots is returned.
+pub(crate) unsafe fn grant_requests(requests: observers::Requests, frames: &[Frame]) -> Vec<StackRef> {
+    let at_depth = |depth: usize| (frames.len() - 1).checked_sub(depth).map(|index| frames[index]);
+    let mut overwritten = Vec::new();
+    // SAFETY: the frames are filled; the objects belong to them.
+    unsafe {
+        for (depth, object) in requests.frame_objects {
+            if let Some(frame) = at_depth(depth)
+                && frame.frame_object().is_null()
+            {
+                frame.set_frame_object(object);
+                object.cast::<u8>().add(layout::frame_object::F_FRAME).cast::<Frame>().write(frame);
+            }
+        }
+        for (depth, place, value) in requests.written {
+            if let Some(frame) = at_depth(depth) {
+                overwritten.push(frame.slot(place).read());
+                frame.slot(place).write(value);
+            }
+        }
+    }
+    overwritten
+}
+
+/// Releases what [`grant_requests`] took out of slots. Runs Python code.
+pub(crate) unsafe fn close_all(values: Vec<StackRef>) {
+    for value in values {
+        // SAFETY: taken out of filled slots.
+        unsafe { close(value) };
     }
 }
 
@@ -238,7 +278,7 @@ unsafe fn push_inlined_frame(tstate: ThreadState, unit: &UnitRecord, plan: &Plan
 }
 
 /// Frames of inlined calls that are still linked may have frame objects: they move to the real frames.
-unsafe fn adopt_frame_objects(tstate: ThreadState, own: Frame, frames: &[Frame]) {
+pub(crate) unsafe fn adopt_frame_objects(tstate: ThreadState, own: Frame, frames: &[Frame]) {
     // SAFETY: the chain of linked frames leads to the own one.
     unsafe {
         let mut linked = Vec::new();
@@ -262,7 +302,7 @@ unsafe fn adopt_frame_objects(tstate: ThreadState, own: Frame, frames: &[Frame])
 }
 
 /// Fills locals, operand stacks and instruction pointers. False if memory was exhausted (the slot is then empty).
-unsafe fn fill_frames(
+pub(crate) unsafe fn fill_frames(
     buffer: *const u64,
     unit: &UnitRecord,
     plans: &[PlannedFrame],

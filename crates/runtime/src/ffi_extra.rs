@@ -68,7 +68,7 @@ pub unsafe fn raise(exception: *mut PyObject, cause: *mut PyObject) {
                 PyErr_SetString(PyExc_RuntimeError, c"No active exception to reraise".as_ptr());
             } else {
                 PyErr_SetRaisedException(Py_NewRef(handled));
-                crate::exits::note_reraise(handled);
+                crate::exits::note_reraise(handled, -1);
             }
             return;
         }

@@ -320,7 +320,8 @@ pub unsafe fn enter_handler(tstate: ThreadState, frame: Frame, offset: u32) -> b
         let Some(handler) = find_handler(exception_table(code), offset) else { return false };
         drop_operands(frame, handler.depth as usize);
         if handler.push_offset {
-            push(frame, StackRef::tagged_int(i64::from(offset)));
+            // Not `offset` where the exception was raised again.
+            push(frame, StackRef::tagged_int(i64::from(frame.offset())));
         }
         let exception = ffi::_PyErr_GetRaisedException(raw(tstate));
         push(frame, StackRef::owned(exception));

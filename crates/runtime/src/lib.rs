@@ -6,7 +6,7 @@
 //! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
 //! - [`links`], [`callees`]: calls of functions out of compiled code,
 //! - [`frames`]: interpreter frames,
-//! - [`plan`], [`exits`], [`virtuals`]: leaving compiled code,
+//! - [`plan`], [`exits`], [`virtuals`]: leaving compiled code; [`catch`]: exceptions that stay in it,
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
 //! - [`shortage`]: no memory for a number,
 //! - [`observers`]: making the locals of running compiled code visible,
@@ -19,6 +19,7 @@
 
 pub mod arena;
 pub mod callees;
+pub mod catch;
 pub mod doors;
 pub mod enter;
 pub mod exits;

@@ -141,21 +141,23 @@ unsafe fn watch_slots(py: Attached, frame: Frame) {
     }
 }
 
-/// What is to be taken along by an activation that leaves; to be called before its slots are filled.
+/// What is to be taken along by an activation that leaves; to be called before its slots are filled. Of activations less than
+/// `depth` above the unit's own nothing is taken.
 ///
 /// # Safety
 /// The unit's own frame, running.
-pub unsafe fn take_requests(py: Attached, own: Frame) -> Requests {
-    let mut requests = Requests { made: virtuals::take_kept(py, own.0 as usize), ..Requests::default() };
+pub unsafe fn take_requests(py: Attached, own: Frame, depth: usize) -> Requests {
+    let made = if depth == 0 { virtuals::take_kept(py, own.0 as usize) } else { Vec::new() };
+    let mut requests = Requests { made, ..Requests::default() };
     SET_ASIDE.borrow(py).retain(|kept| {
-        let is_its = kept.own == own.0 as usize;
+        let is_its = kept.own == own.0 as usize && kept.depth >= depth;
         if is_its {
             requests.frame_objects.push((kept.depth, kept.object as *mut PyObject));
         }
         !is_its
     });
     SHOWN.borrow(py).retain(|shown| {
-        let is_its = shown.own == own.0 as usize;
+        let is_its = shown.own == own.0 as usize && shown.depth >= depth;
         if is_its {
             // SAFETY: the frame is the own one or lies in its buffer.
             let now = unsafe { Frame(shown.frame as *mut u8).slot(shown.place).read() };

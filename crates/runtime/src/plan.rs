@@ -109,6 +109,8 @@ enum Box {
 /// What was decided so far about an exit.
 #[derive(Default)]
 struct Planner {
+    /// Words with objects that the own frame goes on with.
+    kept: Vec<u32>,
     /// Words whose reference is given to a place.
     taken: Vec<u32>,
     /// Numbers and the fill that gives the object once it was made.
@@ -119,7 +121,7 @@ struct Planner {
 
 impl Planner {
     fn object(&mut self, word: u32, owned: bool) -> Fill {
-        if owned && !self.taken.contains(&word) {
+        if owned && !self.kept.contains(&word) && !self.taken.contains(&word) {
             self.taken.push(word);
             Fill::Take(word)
         } else {
@@ -186,7 +188,7 @@ impl Planner {
 
 /// Decides who takes what.
 pub fn plan_exit(exit: &Exit) -> PlannedExit {
-    let mut planner = Planner::default();
+    let mut planner = Planner { kept: kept_words(exit), ..Planner::default() };
     // These are made before any frame is filled, so that slots can share what they are made of.
     for value in exit.frames.iter().flat_map(|frame| frame.locals.iter().chain(&frame.stack)) {
         if let ExitValue::Virtual(object) = value {
@@ -210,6 +212,19 @@ pub fn plan_exit(exit: &Exit) -> PlannedExit {
         made,
         frames,
     }
+}
+
+/// Words with objects that the own frame of an exit goes on with.
+fn kept_words(exit: &Exit) -> Vec<u32> {
+    let own = exit.frames.last().filter(|_| exit.caught);
+    let values = own.into_iter().flat_map(|frame| frame.locals.iter().chain(&frame.stack));
+    let words = values.filter_map(|value| match *value {
+        ExitValue::Object { word, .. }
+        | ExitValue::RangeIterator { object: word, .. }
+        | ExitValue::SequenceIterator { object: word, .. } => Some(word),
+        _ => None,
+    });
+    words.collect()
 }
 
 /// A handler found in an exception table.
@@ -264,6 +279,7 @@ mod tests {
             kind: ExitKind::Guard,
             reason: "Test",
             benign: false,
+            caught: false,
             guilty: None,
             frames: frames.collect::<Vec<_>>().into(),
         }
@@ -277,6 +293,16 @@ mod tests {
             plan_exit(&exit(vec![(vec![owned.clone(), borrowed.clone()], vec![]), (vec![borrowed], vec![owned])]));
         assert_eq!(plan.frames[0].fills, [Fill::Take(2), Fill::Share(3)]);
         assert_eq!(plan.frames[1].fills, [Fill::Share(3), Fill::Share(2)]);
+    }
+
+    #[test]
+    fn frames_that_end_share_what_the_own_one_keeps() {
+        let [kept, given] = [2, 3].map(|word| ExitValue::Object { word, owned: true });
+        let mut caught = exit(vec![(vec![kept, given], vec![given]), (vec![kept], vec![])]);
+        caught.caught = true;
+        let plan = plan_exit(&caught);
+        assert_eq!(plan.frames[0].fills, [Fill::Share(2), Fill::Take(3), Fill::Share(3)]);
+        assert_eq!(plan.frames[1].fills, [Fill::Share(2)]);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! its pool, never to its function: that may die, and its door with it.
 
 use crate::arena::{Arena, Place};
+use crate::exits::raising_offset;
+use crate::frames;
 use crate::helpers;
 use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
@@ -13,7 +15,7 @@ use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
 use coluber_ir::Resume;
-use coluber_ir::exit_table::PackedExits;
+use coluber_ir::exit_table::{ExitKind, PackedExits};
 use pyo3_ffi::{Py_DECREF, Py_INCREF, PyObject, PyThreadState};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::mem::offset_of;
@@ -81,10 +83,12 @@ impl UnitExits {
 
     /// An exit by its id.
     #[inline]
-    pub fn get(&self, id: usize) -> Option<&TakenExit> {
+    pub fn get(&self, id: usize, codes: &[UnitCode]) -> Option<&TakenExit> {
         let taken = self.taken.get(id)?;
         Some(taken.get_or_init(|| {
-            let plan = plan_exit(&self.packed.exit(id));
+            let mut plan = plan_exit(&self.packed.exit(id));
+            // An exception that nobody in the unit handles costs here what it costs the interpreter.
+            plan.benign |= plan.kind == ExitKind::Raise && handling_frame(&plan, codes).is_none();
             Box::new(TakenExit { plan, count: Cell::new(0), guilty: RefCell::default() })
         }))
     }
@@ -436,7 +440,7 @@ impl UnitRecord {
     /// An exit by its id; none before the unit is installed.
     #[inline]
     pub fn exit(&self, id: usize) -> Option<&TakenExit> {
-        self.exits.get()?.get(id)
+        self.exits.get()?.get(id, &self.codes)
     }
 
     fn taken_exits(&self) -> impl Iterator<Item = &TakenExit> {
@@ -464,21 +468,31 @@ impl UnitRecord {
 
     /// What its exits say to the next compilation.
     pub fn exit_facts(&self) -> Vec<ExitFact> {
-        let facts = self.taken_exits().filter(|exit| !exit.plan.benign).map(|taken| {
-            let frame = &taken.plan.frames[0];
-            let offset = match frame.resume {
-                Resume::At { start, .. } => start,
-                Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
-            };
-            ExitFact {
-                code: self.codes[frame.code].code.0 as usize,
-                offset,
-                reason: taken.plan.reason.into(),
-                count: taken.count.get(),
-                classes: taken.guilty.borrow().iter().map(|known| known.version).collect(),
-            }
+        let facts = self.taken_exits().filter(|exit| !exit.plan.benign).flat_map(|taken| {
+            let plan = &taken.plan;
+            // An exception is heard of in each activation that it passed.
+            let last = if plan.kind == ExitKind::Raise { handling_frame(plan, &self.codes) } else { None };
+            plan.frames[..=last.unwrap_or(0)].iter().map(|frame| {
+                let offset = match frame.resume {
+                    Resume::At { start, .. } => start,
+                    Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+                };
+                ExitFact {
+                    code: self.codes[frame.code].code.0 as usize,
+                    offset,
+                    reason: plan.reason.into(),
+                    count: taken.count.get(),
+                    classes: taken.guilty.borrow().iter().map(|known| known.version).collect(),
+                }
+            })
         });
         facts.chain(self.operand_facts()).collect()
+    }
+
+    /// How often it was left by an exception that a handler in it covers.
+    pub fn exceptions_left(&self) -> u64 {
+        let exceptions = self.taken_exits().filter(|exit| exit.plan.kind == ExitKind::Raise && !exit.plan.benign);
+        exceptions.map(|exit| exit.count.get()).sum()
     }
 
     /// What it noted of operands.
@@ -546,6 +560,14 @@ unsafe fn acquire_links(py: Attached, objects: &[*mut PyObject]) -> Vec<Option<l
     objects.iter().map(link).collect()
 }
 
+/// Index of the frame of an exit that handles an exception raised there.
+fn handling_frame(plan: &PlannedExit, codes: &[UnitCode]) -> Option<usize> {
+    plan.frames.iter().position(|frame| {
+        // SAFETY: the unit holds its codes.
+        unsafe { frames::has_handler(codes[frame.code].code, raising_offset(frame.resume)) }
+    })
+}
+
 /// Offset of a RETURN_VALUE of a code object.
 unsafe fn find_return(code: CodeRef) -> Option<u32> {
     use coluber_cpython::current::opcodes;
@@ -586,6 +608,7 @@ pub fn target(_py: Attached) -> Target {
         enter_slowly: crate::enter::enter_slowly as *const () as u64,
         show_frame: crate::preserving::show_frame as *const () as u64,
         finish_call: crate::enter::finish_call as *const () as u64,
+        catch: crate::catch::catch as *const () as u64,
         dealloc: crate::preserving::dealloc as *const () as u64,
         box_int: crate::preserving::box_int as *const () as u64,
         box_float: crate::preserving::box_float as *const () as u64,
@@ -675,6 +698,8 @@ fn interpreter_layout() -> Layout {
         tstate_py_recursion_remaining: thread_state::PY_RECURSION_REMAINING as i32,
         tstate_last_profiled_frame: coluber_cpython::differences::LAST_PROFILED_FRAME as i32,
         interpreter_eval_frame: interpreter_state::EVAL_FRAME as i32,
+        tstate_exc_info: thread_state::EXC_INFO as i32,
+        exc_item_value: thread_state::EXC_ITEM_VALUE as i32,
         code_bytes: code::CO_CODE_ADAPTIVE as i32,
         float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
         int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),

@@ -8,6 +8,7 @@ use coluber_engine::log::LOG;
 use coluber_engine::memory;
 use coluber_engine::options::{ForcedExits, Stage};
 use coluber_engine::{Artifact, Bailout, BailoutReason, CompileInput, Services};
+use coluber_frontend::Handlers;
 use coluber_ir::Function;
 use coluber_passes::{Pass, PassContext};
 use std::fmt::Write as _;
@@ -48,11 +49,13 @@ pub fn run(
 /// Snapshot to IR.
 fn translate(input: &CompileInput, services: &Services, speculation: Speculation) -> Result<Function, Bailout> {
     let believes = speculation == Speculation::On;
+    let handlers = if services.all_handlers { Handlers::All } else { Handlers::Seen };
     let settings = coluber_frontend::Settings {
         speculate: believes,
         inline: believes,
         peel: believes,
-        prune: believes && services.prune && input.version <= LAST_PRUNED_VERSION,
+        prune: believes && services.prune && !services.all_handlers && input.version <= LAST_PRUNED_VERSION,
+        handlers,
         ..coluber_frontend::Settings::default()
     };
     coluber_frontend::translate(&input.snapshot, &settings)

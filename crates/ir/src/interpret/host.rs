@@ -1,6 +1,6 @@
 //! What the interpreter asks of the world of objects.
 
-use super::Datum;
+use super::{Datum, Frame};
 use crate::ops::{IteratorField, Packed};
 use crate::{Helper, Kind, ObjectId};
 
@@ -126,8 +126,8 @@ pub trait Host {
     ) -> Option<Self::Object>;
     /// Contents of a cell, borrowed.
     fn cell(&mut self, cell: Self::Object) -> Option<Self::Object>;
-    /// Sets a cell; what was there. References go both ways.
-    fn set_cell(&mut self, cell: Self::Object, value: Self::Object) -> Option<Self::Object>;
+    /// Sets a cell or empties it; what was there. References go both ways.
+    fn set_cell(&mut self, cell: Self::Object, value: Option<Self::Object>) -> Option<Self::Object>;
     /// A field of an iterator.
     fn iterator_field(&mut self, iterator: Self::Object, field: IteratorField) -> i64;
     /// Sets a field of an iterator.
@@ -136,6 +136,14 @@ pub trait Host {
     fn iterator_sequence(&mut self, iterator: Self::Object) -> Option<Self::Object>;
     /// Whether a result of `IterNext` says that there is no next item.
     fn is_exhausted(&mut self, item: Self::Object) -> bool;
+
+    // ---- exceptions
+    /// The exception that was raised, with its reference; it is no longer set. `ended` are the inlined activations that
+    /// it came out of, innermost first, with their references.
+    fn catch(&mut self, ended: Vec<Frame<Self::Object>>) -> Self::Object;
+    /// Makes the object the exception that is being handled (None: there is none); the one that was, or None. References go
+    /// both ways.
+    fn swap_exception(&mut self, exception: Self::Object) -> Self::Object;
 
     // ---- calls
     /// Calls a helper; `None` if it has no result.

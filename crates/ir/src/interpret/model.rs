@@ -91,6 +91,8 @@ pub struct Model {
     pub safe_points: Option<u64>,
     /// The exception that was raised last.
     pub exception: Option<String>,
+    /// The exception that is being handled.
+    handled: Object,
 }
 
 impl Model {
@@ -108,6 +110,7 @@ impl Model {
             stack: Vec::new(),
             safe_points: None,
             exception: None,
+            handled: Object(0),
         };
         for value in [ModelValue::None, ModelValue::Bool(false), ModelValue::Bool(true), ModelValue::Exhausted] {
             model.objects.push(Some((value, None)));
@@ -602,9 +605,9 @@ impl Host for Model {
         }
     }
 
-    fn set_cell(&mut self, cell: Object, value: Object) -> Option<Object> {
+    fn set_cell(&mut self, cell: Object, value: Option<Object>) -> Option<Object> {
         match self.value_mut(cell) {
-            ModelValue::Cell(contents) => contents.replace(value),
+            ModelValue::Cell(contents) => std::mem::replace(contents, value),
             other => panic!("{other:?} is no cell"),
         }
     }
@@ -638,6 +641,16 @@ impl Host for Model {
 
     fn is_exhausted(&mut self, item: Object) -> bool {
         item == self.exhausted
+    }
+
+    fn catch(&mut self, ended: Vec<Frame<Object>>) -> Object {
+        self.drop_frames(&ended);
+        let exception = self.exception.take().expect("an exception was raised");
+        self.new_object(ModelValue::Str(exception))
+    }
+
+    fn swap_exception(&mut self, exception: Object) -> Object {
+        std::mem::replace(&mut self.handled, exception)
     }
 
     fn invoke(&mut self, helper: Helper, arguments: &[Datum<Object>]) -> Result<Option<Datum<Object>>, Raised> {

@@ -9,13 +9,14 @@
 //! * in phase `Counted`: as `Incref` and `Decref` say; a block parameter is held if it is marked as owned, and so must be
 //!   what an exit is to release.
 //!
-//! A reference is *given away* by `Kill` or `Decref`, by an operand that the op steals, and as the argument of a block
-//! parameter that is held. A value that is not held any more must not be used, except that one edge's arguments are
+//! A reference is *given away* by `Kill` or `Decref`, by an operand that the op steals, by `Exit` to the interpreter, and as
+//! the argument of a block parameter that is held. A value that is not held any more must not be used, except that one edge's arguments are
 //! given away after all of them were used.
 //!
 //! *Exits* (and raising ops, `Exit`) release what is held in the names of their state: it must name all of it, and
 //! nothing that was given away. An op that exits does so before it steals; one that raises has stolen, so the state
-//! of a raising op must not name the operands it steals.
+//! of a raising op must not name the operands it steals. Where its exception is caught in the function, the same is held,
+//! but no result.
 //!
 //! An object that does not exist yet ([`Refs::Virtual`]) has no references; a state that names it names its operands,
 //! whose references the object is made of.
@@ -48,8 +49,11 @@ impl<'a> References<'a> {
                     given_away.insert(function.root(value));
                 };
                 op.for_each_stolen(&mut give);
-                if let Op::Kill { value, .. } = op {
-                    give(*value);
+                match op {
+                    Op::Kill { value, .. } => give(*value),
+                    // The interpreter goes on with what is held there.
+                    Op::Exit { state, .. } => function.for_each_state_value(*state, &mut give),
+                    _ => {}
                 }
                 op.for_each_target(|call| call.arguments.iter().for_each(|value| give(*value)));
             }
@@ -249,12 +253,13 @@ impl Balance<'_, '_> {
     /// What is held at the end of a block, for each edge out of it.
     fn block(&mut self, block: Block, mut holding: Holding) -> Vec<(Block, Holding)> {
         let function = self.function;
+        let raising = function.raising_inst(block);
         for &inst in &function.blocks[block].insts {
             self.pass(inst, &mut holding);
             if !self.released.is_empty() {
                 self.releases.insts.insert(inst, std::mem::take(&mut self.released));
             }
-            if always_raises(&function.insts[inst].op) {
+            if always_raises(&function.insts[inst].op) && raising != Some(inst) {
                 return Vec::new();
             }
         }
@@ -262,6 +267,12 @@ impl Balance<'_, '_> {
         let mut edges = Vec::new();
         function.insts[terminator].op.for_each_target(|call| {
             let mut holding = holding.clone();
+            if let (Some(raising), 1) = (raising, edges.len())
+                && let Some(result) = function.insts[raising].result
+            {
+                // The exception is there instead.
+                holding.remove(&function.root(result));
+            }
             if let Op::Branch { condition, .. } = &function.insts[terminator].op {
                 self.learn(*condition, edges.is_empty(), &mut holding);
             }
@@ -290,9 +301,13 @@ impl Balance<'_, '_> {
                 self.use_value(inst, value, holding);
             }
         });
-        let state = op.state();
+        let mut state = op.state();
         if let Some(state) = state.filter(|_| effects.exits) {
             self.exit(inst, state, holding);
+        }
+        if let Op::CatchException { .. } = op {
+            // What is given goes to the frames that the state names it in.
+            state.take().into_iter().for_each(|state| self.look(inst, state, holding));
         }
         op.for_each_stolen(|value| self.give(inst, value, holding));
         match op {

@@ -1,6 +1,7 @@
 //! Blocks, definitions, phases, dominance.
 
 use super::Report;
+use super::raises::{self, Raises};
 use crate::fields::{FieldWriter, Immediate};
 use crate::function::Phase;
 use crate::helpers::HelperType;
@@ -22,17 +23,21 @@ pub fn check(report: &mut Report) {
         report.function("a function has at least one block");
     }
     let mut insts = BTreeSet::new();
+    let raises = Raises::new(function);
     for state in used_states(function) {
         check_callers(state, report);
     }
     for &block in &function.layout {
         check_parameters(block, report);
-        check_block(block, &placed, report);
+        check_block(block, &placed, &raises, report);
         for &inst in &function.blocks[block].insts {
             if !insts.insert(inst) {
                 report.inst(inst, "the instruction is placed twice");
             }
         }
+    }
+    if report.errors.is_empty() {
+        raises::check(&raises, report);
     }
 }
 
@@ -72,7 +77,7 @@ fn check_parameters(block: Block, report: &mut Report) {
     }
 }
 
-fn check_block(block: Block, placed: &BTreeSet<Block>, report: &mut Report) {
+fn check_block(block: Block, placed: &BTreeSet<Block>, raises: &Raises, report: &mut Report) {
     let function = report.function;
     let insts = &function.blocks[block].insts;
     if insts.last().is_none_or(|&inst| !function.insts[inst].op.is_terminator()) {
@@ -99,7 +104,7 @@ fn check_block(block: Block, placed: &BTreeSet<Block>, report: &mut Report) {
         });
         check_result(inst, report);
         check_objects(inst, report);
-        check_neighbours(inst, &insts[..index], report);
+        check_neighbours(inst, block, &insts[..index], raises, report);
     }
 }
 
@@ -165,20 +170,24 @@ fn check_objects(inst: Inst, report: &mut Report) {
 }
 
 /// Ops that belong behind certain others.
-fn check_neighbours(inst: Inst, before: &[Inst], report: &mut Report) {
+fn check_neighbours(inst: Inst, block: Block, before: &[Inst], raises: &Raises, report: &mut Report) {
     let function = report.function;
     let op = |inst: &Inst| &function.insts[*inst].op;
     if let Op::TakeOutput { .. } = op(&inst) {
         // The outputs stand in memory until another helper is called.
         let is_between = |op: &Op| matches!(op, Op::TakeOutput { .. }) || op.effects(function) == Effects::PURE;
-        let source = before.iter().rev().map(op).find(|op| !is_between(op));
+        let source = before.iter().rev().chain(raises.next.get(&block)).map(op).find(|op| !is_between(op));
         let has_outputs = matches!(source, Some(Op::Invoke { helper, .. }) if helper.has_outputs());
         if !has_outputs {
             report.inst(inst, "TakeOutput stands behind the helper that has the output");
         }
     }
     let is_unreachable = matches!(op(&inst), Op::Unreachable {});
-    if is_unreachable != before.last().map(op).is_some_and(always_raises) {
+    let follows = match before.last() {
+        Some(last) => always_raises(op(last)) && !matches!(op(&inst), Op::BranchRaised { .. }),
+        None => is_unreachable && raises.is_unreachable(function, block),
+    };
+    if is_unreachable != follows {
         report.inst(inst, "Unreachable stands behind a helper that always raises, and nothing else does");
     }
     if let Op::Invoke { helper, arguments, .. } = op(&inst) {
@@ -228,7 +237,11 @@ pub fn check_dominance(cfg: &Cfg, report: &mut Report) {
             ValueDef::Result(inst) => match positions.get(&inst) {
                 None => return Err(format!("the definition of {value} is in no block")),
                 Some(&(home, position)) if home == block => position < index,
-                Some(&(home, _)) => cfg.dominates(home, block),
+                // What raised has no result.
+                Some(&(home, _)) => match function.raising_inst(home) == Some(inst) {
+                    true => cfg.dominates(function.successors(home)[0], block),
+                    false => cfg.dominates(home, block),
+                },
             },
             ValueDef::Alias(_) => unreachable!("not defined"),
         };

@@ -32,6 +32,8 @@ pub(super) struct Walk<'a> {
     /// Instructions of the block that is walked.
     pub out: Vec<Inst>,
     pub state: State,
+    /// States whose exceptions are caught, by the blocks in which they are.
+    caught: HashMap<Block, FrameStateId>,
     source: (u32, u32),
     /// Locals of the unit's own code.
     local_count: usize,
@@ -57,6 +59,7 @@ impl<'a> Walk<'a> {
             opened: HashSet::new(),
             out: Vec::new(),
             state: State::default(),
+            caught: HashMap::new(),
             source: (0, 0),
         }
     }
@@ -65,14 +68,28 @@ impl<'a> Walk<'a> {
         for &block in self.cfg.rpo() {
             self.out = Vec::new();
             self.begin_block(block)?;
+            let raising = self.function.raising_inst(block);
             let insts = std::mem::take(&mut self.function.blocks[block].insts);
             for inst in insts {
                 self.source = self.function.insts[inst].source;
-                self.walk(inst)?;
+                if raising == Some(inst) {
+                    self.make_for_frames(inst)?;
+                }
+                match (&mut self.function.insts[inst].op, self.caught.get(&block)) {
+                    // Nothing has changed since the state was mapped.
+                    (Op::CatchException { given, state }, Some(caught)) if given.is_empty() => {
+                        *state = *caught;
+                        self.out.push(inst);
+                    }
+                    _ => self.walk(inst)?,
+                }
             }
             self.function.blocks[block].insts = std::mem::take(&mut self.out);
             let end = std::mem::take(&mut self.state);
             self.ends.insert(block, end);
+            if let Some(state) = raising.and_then(|raising| self.function.insts[raising].op.state()) {
+                self.caught.insert(self.function.successors(block)[1], state);
+            }
             for target in self.function.successors(block) {
                 if self.headers.contains_key(&target) {
                     self.close_loop(block, target)?;
@@ -215,10 +232,10 @@ impl<'a> Walk<'a> {
             offsets.push(*key);
             self.expose(*field)?;
             let root = self.root(*field);
-            values.push(match self.state.reals.remove(&root) {
-                Some(real) => real,
-                None => root,
-            });
+            let real = self.state.reals.remove(&root).unwrap_or(root);
+            // A refinement said so, of which only the value it refined is left.
+            let is_nullable = self.function.ty(real).is_nullable();
+            values.push(if is_nullable { self.emit_value(Op::AssumeBound { value: real }) } else { real });
         }
         let made = self.emit_value(match data.form {
             Form::Instance(class) => Op::MakeInstance { class, offsets: Offsets(offsets), values },
@@ -234,6 +251,17 @@ impl<'a> Walk<'a> {
         }
         self.state.forget_names();
         Ok(())
+    }
+
+    /// The frames of inlined calls that an exception comes out of outlive it: what they hold is made before it is raised.
+    fn make_for_frames(&mut self, inst: Inst) -> Result<(), Stop> {
+        let state = self.function.insts[inst].op.state().ok_or(Stop::GiveUp)?;
+        if self.function.states[state].caller.is_none() {
+            return Ok(());
+        }
+        let mut values = Vec::new();
+        self.function.for_each_state_value(state, |value| values.push(value));
+        values.into_iter().try_for_each(|value| self.make_value(value))
     }
 
     /// Makes what a value refers to real.

@@ -5,6 +5,8 @@
 //! A panic in one cannot unwind through compiled code: `extern "C"` makes it abort the process, naming the function.
 
 mod containers;
+mod exceptions;
+mod look_up;
 mod memory;
 mod names;
 mod numbers;
@@ -12,6 +14,8 @@ mod operators;
 mod slices;
 
 pub use containers::*;
+pub use exceptions::*;
+pub use look_up::*;
 pub use memory::*;
 pub use names::*;
 pub use numbers::*;
@@ -58,6 +62,7 @@ mod rows {
     pub use super::helper_build_tuple as BuildTuple;
     pub use super::helper_builtin_is_true as BuiltinIsTrue;
     pub use super::helper_builtin_length as BuiltinLength;
+    pub use super::helper_call_exit as CallExit;
     pub use super::helper_call_function_ex as CallFunctionEx;
     pub use super::helper_call_intrinsic_1 as CallIntrinsic1;
     pub use super::helper_call_intrinsic_2 as CallIntrinsic2;
@@ -69,6 +74,7 @@ mod rows {
     pub use super::helper_delete_global as DeleteGlobal;
     pub use super::helper_delete_name as DeleteName;
     pub use super::helper_delete_subscript as DeleteSubscript;
+    pub use super::helper_dict_find as DictFind;
     pub use super::helper_dict_get as DictGet;
     pub use super::helper_dict_get_or as DictGetOr;
     pub use super::helper_dict_merge as DictMerge;
@@ -110,14 +116,17 @@ mod rows {
     pub use super::helper_match_keys as MatchKeys;
     pub use super::helper_match_mapping as MatchMapping;
     pub use super::helper_match_sequence as MatchSequence;
+    pub use super::helper_matches_exception as MatchesException;
     pub use super::helper_math_unary as MathUnary;
     pub use super::helper_negative as Negative;
     pub use super::helper_new_instance as NewInstance;
+    pub use super::helper_next as Next;
     pub use super::helper_numbers_op as NumbersOp;
     pub use super::helper_raise as Raise;
     pub use super::helper_raise_init_result as RaiseInitResult;
     pub use super::helper_raise_unbound_cell as RaiseUnboundCell;
     pub use super::helper_raise_unbound_local as RaiseUnboundLocal;
+    pub use super::helper_reraise as Reraise;
     pub use super::helper_set_add as SetAdd;
     pub use super::helper_set_function_attribute as SetFunctionAttribute;
     pub use super::helper_set_update as SetUpdate;

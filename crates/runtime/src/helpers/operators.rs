@@ -1,7 +1,6 @@
 //! Operators, attributes and calls: what runs arbitrary Python code through an object's type.
 
 use super::{Object, object_or_null, tstate, type_name};
-use crate::ffi_extra;
 use coluber_bytecode::BinaryKind;
 use coluber_cpython::raw::{self, StackRef};
 use coluber_cpython::{ffi, layout};
@@ -478,14 +477,4 @@ pub unsafe fn make_instance(class: Object, offsets: &[u32], values: &[Object]) -
         }
         object
     }
-}
-
-/// `raise`, `raise exception`, `raise exception from cause` (`do_raise` of `Python/ceval.c`, same on 3.14 and 3.15).
-///
-/// # Safety
-/// See [`helper_binary_op`].
-pub unsafe extern "C" fn helper_raise(exception: Object, cause: Object) -> i64 {
-    // SAFETY: objects or NULL.
-    unsafe { ffi_extra::raise(exception, cause) };
-    -1
 }
