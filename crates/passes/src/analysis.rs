@@ -63,8 +63,7 @@ pub fn pointer(function: &Function, value: Value) -> Value {
     value
 }
 
-/// Roots whose reference an instruction steals, a block parameter takes over or an unconditional exit hands to the
-/// interpreter.
+/// Roots whose reference an instruction steals or a block parameter takes over.
 pub fn given_away(function: &Function) -> HashSet<Value> {
     let mut roots = HashSet::new();
     for &block in &function.layout {
@@ -73,13 +72,6 @@ pub fn given_away(function: &Function) -> HashSet<Value> {
             op.for_each_stolen(|value| {
                 roots.insert(function.root(value));
             });
-            if let Op::Exit { state, .. } = op {
-                function.for_each_state_value(*state, |value| {
-                    if function.ty(value).is_object() {
-                        roots.insert(function.root(value));
-                    }
-                });
-            }
             op.for_each_target(|target| {
                 let objects = target.arguments.iter().filter(|value| function.ty(**value).is_object());
                 roots.extend(objects.map(|value| function.root(*value)));

@@ -9,8 +9,8 @@
 //! * in phase `Counted`: as `Incref` and `Decref` say; a block parameter is held if it is marked as owned, and so must be
 //!   what an exit is to release.
 //!
-//! A reference is *given away* by `Kill` or `Decref`, by an operand that the op steals, by `Exit` to the interpreter, and as
-//! the argument of a block parameter that is held. A value that is not held any more must not be used, except that one edge's arguments are
+//! A reference is *given away* by `Kill` or `Decref`, by an operand that the op steals, and as the argument of a block
+//! parameter that is held. A value that is not held any more must not be used, except that one edge's arguments are
 //! given away after all of them were used.
 //!
 //! *Exits* (and raising ops, `Exit`) release what is held in the names of their state: it must name all of it, and
@@ -49,11 +49,8 @@ impl<'a> References<'a> {
                     given_away.insert(function.root(value));
                 };
                 op.for_each_stolen(&mut give);
-                match op {
-                    Op::Kill { value, .. } => give(*value),
-                    // The interpreter goes on with what is held there.
-                    Op::Exit { state, .. } => function.for_each_state_value(*state, &mut give),
-                    _ => {}
+                if let Op::Kill { value, .. } = op {
+                    give(*value);
                 }
                 op.for_each_target(|call| call.arguments.iter().for_each(|value| give(*value)));
             }
