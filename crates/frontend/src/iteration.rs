@@ -25,7 +25,7 @@ impl Translator<'_> {
                 return Ok(());
             }
         }
-        if code.indexed_loops {
+        if code.indexed_loops && self.ty(iterable).is_object() {
             // Whether the interpreter would keep an iterator or an index is not known here.
             let state = self.before();
             let not_list = self.is_not_kind(iterable, Kind::List);
