@@ -115,6 +115,7 @@ pub unsafe extern "C" fn probe_snapshot(function: *mut PyObject, arguments: *mut
         for dependency in &taken.dependencies {
             let shown = match dependency {
                 Dependency::Name { dict, name } => format!("name {} {}", label(*dict), label(*name)),
+                Dependency::Store { dict, name } => format!("store {} {}", label(*dict), label(*name)),
                 Dependency::Class { class, .. } => label(*class).clone(),
                 Dependency::Function { function } => label(*function).clone(),
             };

@@ -192,7 +192,8 @@ pub unsafe extern "C" fn probe_open(
             }));
         }
         let kind = if name.ends_with("raise") { ExitKind::Raise } else { ExitKind::Guard };
-        let exit = Exit { kind, reason: "Probe", benign: false, guilty: Some(2), frames: exit_frames.into() };
+        let exit =
+            Exit { kind, reason: "Probe", benign: false, guilty: Some(2), caught: false, frames: exit_frames.into() };
         let (globals, builtins) = (function.globals(), function.builtins());
         let parts =
             UnitParts { name, entry, globals, builtins, objects: &objects, codes: &codes, watched_classes: &[] };

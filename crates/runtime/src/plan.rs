@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn frames_that_end_share_what_the_own_one_keeps() {
         let [kept, given] = [2, 3].map(|word| ExitValue::Object { word, owned: true });
-        let mut caught = exit(vec![(vec![kept, given], vec![given]), (vec![kept], vec![])]);
+        let mut caught = exit(vec![(vec![kept.clone(), given.clone()], vec![given]), (vec![kept], vec![])]);
         caught.caught = true;
         let plan = plan_exit(&caught);
         assert_eq!(plan.frames[0].fills, [Fill::Share(2), Fill::Take(3), Fill::Share(3)]);
