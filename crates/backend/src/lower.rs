@@ -642,12 +642,12 @@ impl<'a> Lowerer<'a> {
                 old
             }
             Op::GuardArrayFormat { array, format, state } => {
-                let array = self.value(*array);
-                let description = self.load(types::I64, array, layout.array_description);
+                let object = self.value(*array);
+                let description = self.load(types::I64, object, layout.array_description);
                 let code = self.builder.ins().uload8(types::I32, MemFlagsData::trusted(), description, 0);
                 let wanted = format.type_code().expect("an array has a type code") as i64;
                 let same = self.builder.ins().icmp_imm_u(IntCC::Equal, code, wanted);
-                self.exit_unless(same, *state, format.exit_reason());
+                self.exit_unless_object(same, *array, *state, format.exit_reason());
                 return Ok(None);
             }
             Op::GuardNumber { value, state } => {

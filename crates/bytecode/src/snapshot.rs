@@ -150,6 +150,9 @@ pub struct SuperAttribute {
     pub attribute: ClassAttribute,
 }
 
+/// Instead of a version tag in [`ExitFact::classes`]: an `array.array` whose type code is the low byte.
+pub const ARRAY_FORMAT: u32 = 0xffff_ff00;
+
 /// What an earlier version of the unit learned from its exits at one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitFact {

@@ -29,6 +29,15 @@ pub fn type_cell() -> u64 {
     ARRAY_TYPE.as_ptr() as u64
 }
 
+/// The type code of an exact `array.array`.
+pub fn type_code(object: *mut pyo3_ffi::PyObject) -> Option<u8> {
+    if array_type().0.is_null() || type_of(object).0 != array_type().0 {
+        return None;
+    }
+    // SAFETY: an object of the type whose layout was checked.
+    Some(unsafe { object.cast::<u8>().add(DESCRIPTION).cast::<*const u8>().read().read() })
+}
+
 /// Notes the class if it is `array.array`. The thread is attached.
 pub(crate) fn recognise(class: TypeRef) {
     let needed = layout::type_flags::HEAP_TYPE | layout::type_flags::IMMUTABLE_TYPE;

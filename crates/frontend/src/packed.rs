@@ -2,7 +2,7 @@
 
 use crate::Bailout;
 use crate::translator::{GIVE_UP_AFTER, Translator};
-use coluber_bytecode::{Instruction, Kind, ObjectId};
+use coluber_bytecode::{ARRAY_FORMAT, ExitFact, Instruction, Kind, ObjectId};
 use coluber_ir::ops::Packed;
 use coluber_ir::{Op, Value};
 
@@ -23,11 +23,25 @@ impl Translator<'_> {
         let format = match kind {
             Kind::Bytes => Packed::Bytes,
             Kind::ByteArray => Packed::ByteArray,
-            // The format is not known beforehand: the usual ones are tried in turn.
-            Kind::Array => Packed::ARRAYS.into_iter().find(|format| !has_exited(format.exit_reason()))?,
+            Kind::Array => self.array_format(instruction)?,
             _ => return None,
         };
         Some((kind, format))
+    }
+
+    /// The format of the arrays that an instruction subscripts: the usual one until guards have met others.
+    fn array_format(&self, instruction: &Instruction) -> Option<Packed> {
+        let code = self.state.top().code;
+        let here = |fact: &&ExitFact| {
+            (fact.code, fact.offset) == (code, instruction.start) && fact.reason.starts_with("GuardArrayFormat")
+        };
+        let met: Vec<u32> =
+            self.snapshot.exits.iter().filter(here).flat_map(|fact| fact.classes.iter().copied()).collect();
+        Packed::ARRAYS.into_iter().find(|format| {
+            let mark = format.type_code().map(|code| ARRAY_FORMAT | code as u32);
+            let is_met = met.is_empty() || met.iter().any(|met| Some(*met) == mark);
+            is_met && !self.snapshot.has_exited(code, instruction.start, format.exit_reason(), GIVE_UP_AFTER)
+        })
     }
 
     /// Guards container, format and index. Returns the container and the index.

@@ -84,7 +84,16 @@ unsafe fn record_guilty_type(exit: &TakenExit, object: *mut PyObject) {
     }
     let class = raw::type_of(object);
     let mut types = exit.guilty.borrow_mut();
-    if let Some(known) = types.iter_mut().find(|known| known.address == class.0 as usize) {
+    // Arrays of one class differ in their format.
+    if let Some(code) = coluber_cpython::arrays::type_code(object) {
+        let version = coluber_bytecode::ARRAY_FORMAT | u32::from(code);
+        if let Some(known) = types.iter_mut().find(|known| known.version == version) {
+            known.count += 1;
+        } else if types.len() < GUILTY_TYPES {
+            let name = format!("array of {}", char::from(code));
+            types.push(GuiltyType { address: 0, version, name, count: 1 });
+        }
+    } else if let Some(known) = types.iter_mut().find(|known| known.address == class.0 as usize) {
         known.count += 1;
     } else if types.len() < GUILTY_TYPES {
         // SAFETY: `tp_name` is a C string.

@@ -554,6 +554,17 @@ impl<'a> Walk<'a> {
                 _ => operand,
             });
         }
+        // What a guard said of an operand is not lost with its name.
+        for (&operand, new) in operands.iter().zip(&mut changed) {
+            if let Some(kind) = self.function.ty(operand).kind()
+                && self.function.ty(*new).is_object()
+                && self.function.ty(*new).kind() != Some(kind)
+                && !is_jump
+                && !matches!(op, Op::Kill { .. } | Op::Dup { .. })
+            {
+                *new = self.emit_value(Op::AssumeKind { value: *new, kind });
+            }
+        }
         let mut values = changed.into_iter();
         op.for_each_operand_mut(|value| *value = values.next().expect("as many as there were"));
         if !is_jump && !looks_only(self.function, &op) {
