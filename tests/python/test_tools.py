@@ -384,61 +384,41 @@ def test_tracemalloc() -> None:
     assert output.startswith("True True")
 
 
+#: Objects that die in a loop and at its end; `SEEN` is what their finalizer prints.
+DYING = """
+    import gc, weakref
+    class Thing:
+        def __init__(self, number):
+            self.number = number
+        def __del__(self):
+            print("del", SEEN)
+    def make(n):
+        last = None
+        for i in range(n):
+            thing = Thing(i)
+            reference = weakref.ref(thing, lambda _, i=i: print("callback", i))
+            last = thing if i % 3 == 0 else last
+            holder = [thing]
+            # Whoever holds it; what a compiled frame holds is nobody's object.
+            referrers = sorted(type(r).__name__ for r in gc.get_referrers(thing))
+            print(referrers, sys.getrefcount(thing))
+            del holder, thing
+        print("end")
+        return reference
+    for _ in range(4):
+        make(5)
+"""
+
+
 def test_weak_references_finalizers_and_referrers() -> None:
-    same(
-        """
-        import gc, weakref
-        class Thing:
-            def __init__(self, number):
-                self.number = number
-            def __del__(self):
-                print("del", self.number)
-        def make(n):
-            last = None
-            for i in range(n):
-                thing = Thing(i)
-                reference = weakref.ref(thing, lambda _, i=i: print("callback", i))
-                last = thing if i % 3 == 0 else last
-                holder = [thing]
-                # Whoever holds it; what a compiled frame holds is nobody's object.
-                referrers = sorted(type(r).__name__ for r in gc.get_referrers(thing))
-                print(referrers, sys.getrefcount(thing))
-                del holder, thing
-            print("end")
-            return reference
-        for _ in range(4):
-            make(5)
-        """
-    )
+    same(DYING.replace("SEEN", "self.number"))
 
 
-@pytest.mark.xfail(reason="locals that die when a compiled function returns: its frame is still there for their finalizers")
+@pytest.mark.xfail(
+    reason="locals that die when a compiled function returns: its frame is still there for their finalizers", strict=True
+)
 def test_frame_that_finalizers_of_locals_see() -> None:
-    same(
-        """
-        import gc, weakref
-        class Thing:
-            def __init__(self, number):
-                self.number = number
-            def __del__(self):
-                print("del", self.number, sys._getframe(1).f_code.co_name)
-        def make(n):
-            last = None
-            for i in range(n):
-                thing = Thing(i)
-                reference = weakref.ref(thing, lambda _, i=i: print("callback", i))
-                last = thing if i % 3 == 0 else last
-                holder = [thing]
-                # Whoever holds it; what a compiled frame holds is nobody's object.
-                referrers = sorted(type(r).__name__ for r in gc.get_referrers(thing))
-                print(referrers, sys.getrefcount(thing))
-                del holder, thing
-            print("end")
-            return reference
-        for _ in range(4):
-            make(5)
-        """
-    )
+    same(DYING.replace("SEEN", "self.number, sys._getframe(1).f_code.co_name"))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="new in 3.15")

@@ -274,7 +274,7 @@ unsafe fn property_getter(class: TypeRef, name: *mut PyObject) -> Option<*mut Py
         if found.is_null() || !is_exactly(found, &raw mut crate::ffi::PyProperty_Type) {
             return None;
         }
-        let getter = found.cast::<u8>().add(layout::property::PROP_GET).cast::<*mut PyObject>().read();
+        let getter = crate::snapshot::attributes::getter(found);
         (!getter.is_null()).then_some(getter)
     }
 }

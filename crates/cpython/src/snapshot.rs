@@ -7,7 +7,7 @@
 //!
 //! Deliberately not here: which names change too often to be assumed (the caller says), what to inline (the compiler).
 
-mod attributes;
+pub(crate) mod attributes;
 
 use crate::decode::{DecodeError, FunctionFinder, decode};
 use crate::hooks::TOOL_ID;
@@ -581,18 +581,24 @@ impl Taker<'_, '_> {
     }
 }
 
-/// What an exact dict whose keys are all str has under a str: `None` when it is another dict, `Some(None)` when the name
-/// is missing. Borrowed.
-unsafe fn find_constant(dict: *mut PyObject, name: *mut PyObject) -> Option<Option<*mut PyObject>> {
-    // SAFETY: the caller passes valid objects; a lookup of a str among str keys runs no Python code.
+/// The keys of an exact dict, if all of them are str.
+unsafe fn str_keys(dict: *mut PyObject) -> Option<*mut u8> {
+    // SAFETY: the caller passes a valid object or NULL.
     unsafe {
         if dict.is_null() || !is_exactly(dict, &raw mut pyo3_ffi::PyDict_Type) {
             return None;
         }
         let keys = dict.cast::<u8>().add(layout::dict::MA_KEYS).cast::<*mut u8>().read();
-        if keys.add(layout::dict_keys::DK_KIND).read() == layout::dict_keys::KIND_GENERAL {
-            return None;
-        }
+        (keys.add(layout::dict_keys::DK_KIND).read() != layout::dict_keys::KIND_GENERAL).then_some(keys)
+    }
+}
+
+/// What an exact dict whose keys are all str has under a str: `None` when it is another dict, `Some(None)` when the name
+/// is missing. Borrowed.
+unsafe fn find_constant(dict: *mut PyObject, name: *mut PyObject) -> Option<Option<*mut PyObject>> {
+    // SAFETY: the caller passes valid objects; a lookup of a str among str keys runs no Python code.
+    unsafe {
+        str_keys(dict)?;
         let hash = pyo3_ffi::PyObject_Hash(name);
         let value = ffi::_PyDict_GetItem_KnownHash(dict, name, hash);
         Some((!value.is_null()).then_some(value))
@@ -604,15 +610,12 @@ unsafe fn find_entry(dict: *mut PyObject, name: *mut PyObject) -> Option<(u32, u
     use layout::dict_keys::*;
     // SAFETY: the caller passes valid objects; the entries lie behind the index table.
     unsafe {
-        if dict.is_null() || !is_exactly(dict, &raw mut pyo3_ffi::PyDict_Type) {
-            return None;
-        }
-        let keys = dict.cast::<u8>().add(layout::dict::MA_KEYS).cast::<*mut u8>().read();
+        let keys = str_keys(dict)?;
         let has_own_values = !dict.cast::<u8>().add(layout::dict::MA_VALUES).cast::<*mut u8>().read().is_null();
         const { assert!(DK_LOG2_INDEX_BYTES == DK_LOG2_SIZE + 1 && DK_KIND == DK_LOG2_SIZE + 2) };
         let shape = [DK_LOG2_SIZE, DK_LOG2_INDEX_BYTES, DK_KIND].map(|offset| u32::from(keys.add(offset).read()));
         let shape = shape[0] | shape[1] << 8 | shape[2] << 16;
-        if keys.add(DK_KIND).read() == KIND_GENERAL || has_own_values {
+        if has_own_values {
             return None;
         }
         let first = DK_INDICES + (1usize << keys.add(DK_LOG2_INDEX_BYTES).read());

@@ -8,7 +8,7 @@
 use crate::Bailout;
 use crate::calls::Continuation;
 use crate::translator::Translator;
-use coluber_bytecode::{BinaryKind, Feedback, Instruction, ObjectId, ObjectValue};
+use coluber_bytecode::{BinaryKind, Feedback, Instruction, Kind, ObjectId, ObjectValue};
 use coluber_ir::{Op, Value};
 
 /// Name of the facts that [`Op::ProfileOperands`] leaves in the exit profile.
@@ -44,6 +44,12 @@ impl Translator<'_> {
             .find(|fact| fact.code == code && fact.offset == instruction.start && fact.reason == OPERANDS)?;
         let [left, right] = fact.classes[..] else { return None };
         Some((self.snapshot.class_by_version(left)?, self.snapshot.class_by_version(right)?))
+    }
+
+    /// The builtin type of the container that an instruction works on: known, or noted by an earlier version.
+    pub(crate) fn met_kind(&self, container: Value, instruction: &Instruction) -> Option<Kind> {
+        let noted = || self.operand_classes(instruction).and_then(|(class, _)| self.class_facts(class)?.kind);
+        self.kind(container).or_else(noted)
     }
 
     /// An attribute of a class that the snapshot looked up.

@@ -2,7 +2,7 @@
 
 use crate::Bailout;
 use crate::translator::{GIVE_UP_AFTER, Translator};
-use coluber_bytecode::{ARRAY_FORMAT, ExitFact, Instruction, Kind, ObjectId};
+use coluber_bytecode::{ARRAY_FORMAT, ExitFact, Instruction, Kind};
 use coluber_ir::ops::Packed;
 use coluber_ir::{Op, Value};
 
@@ -17,9 +17,7 @@ impl Translator<'_> {
         if ["GuardKind", "GuardIndex", "UnboxInt", "SetPackedInt"].into_iter().any(has_exited) {
             return None;
         }
-        let seen =
-            || self.operand_classes(instruction).and_then(|(class, _): (ObjectId, _)| self.class_facts(class)?.kind);
-        let kind = self.kind(container).or_else(seen)?;
+        let kind = self.met_kind(container, instruction)?;
         let format = match kind {
             Kind::Bytes => Packed::Bytes,
             Kind::ByteArray => Packed::ByteArray,

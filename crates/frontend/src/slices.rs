@@ -36,8 +36,7 @@ impl Translator<'_> {
         if !self.settings.speculate || self.gave_up(instruction) {
             return None;
         }
-        let noted = || self.operand_classes(instruction).and_then(|(class, _)| self.class_facts(class)?.kind);
-        self.kind(container).or_else(noted)
+        self.met_kind(container, instruction)
     }
 
     /// Stack: container, start, stop.

@@ -39,6 +39,20 @@ pub struct Ticket {
     functions: Vec<*mut PyObject>,
 }
 
+impl Ticket {
+    /// Takes a reference to a function whose door is to be opened, once.
+    ///
+    /// # Safety
+    /// A valid object; attached.
+    unsafe fn hold(&mut self, function: *mut PyObject) {
+        if !self.functions.contains(&function) {
+            // SAFETY: promised by the caller.
+            unsafe { ffi::Py_INCREF(function) };
+            self.functions.push(function);
+        }
+    }
+}
+
 // SAFETY: a ticket waits in the session; it is only looked into while attached.
 unsafe impl Send for Ticket {}
 
@@ -292,16 +306,14 @@ fn snapshot(
         }
         let registered = invariants::add(py, &*record, &taken.dependencies);
         taken.pool.release(py);
-        let mut functions: Vec<*mut PyObject> = Vec::new();
+        let mut ticket = Ticket { record, functions: Vec::new() };
         // Closures must be able to die while the compiler works: they are looked for when the code is there.
         if key.entry == UnitEntry::Function
             && code.free_count() == 0
             && let Some(function) = function
         {
-            ffi::Py_INCREF(function.object());
-            functions.push(function.object());
+            ticket.hold(function.object());
         }
-        let ticket = Ticket { record, functions };
         if let Err(message) = registered {
             discard(py, ticket);
             return Err(failed(message));
@@ -407,11 +419,8 @@ fn install(
     if let Some(before) = before {
         // SAFETY: installed records are alive.
         for function in doors::close_door(py, unsafe { &*before.record }) {
-            if !ticket.functions.contains(&function) {
-                // SAFETY: it had a door a moment ago, so it is alive.
-                unsafe { ffi::Py_INCREF(function) };
-                ticket.functions.push(function);
-            }
+            // SAFETY: it had a door a moment ago, so it is alive.
+            unsafe { ticket.hold(function) };
         }
         // SAFETY: it has just been taken out of the ground, which owned it.
         unsafe { retire::retire(py, before.record) };
@@ -419,11 +428,8 @@ fn install(
     // SAFETY: the unit's code object is alive; what the collector knows is too.
     if unit.entry == Entry::Function && unsafe { unit.code.free_count() } > 0 {
         for function in doors::find_functions(py, unit.code) {
-            if !ticket.functions.contains(&function) {
-                // SAFETY: as above.
-                unsafe { ffi::Py_INCREF(function) };
-                ticket.functions.push(function);
-            }
+            // SAFETY: as above.
+            unsafe { ticket.hold(function) };
         }
     }
     // SAFETY: the unit is installed, the functions are held by the ticket.

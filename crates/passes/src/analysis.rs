@@ -1,5 +1,7 @@
 //! Small analyses that several passes share.
 
+use coluber_ir::ops::Refs;
+use coluber_ir::verify::balance::{is_permanent, outliving_borrows};
 use coluber_ir::{Block, Function, Inst, Op, Value};
 use cranelift_entity::SecondaryMap;
 use std::collections::HashSet;
@@ -79,4 +81,25 @@ pub fn given_away(function: &Function) -> HashSet<Value> {
         }
     }
     roots
+}
+
+/// Roots whose reference something consumes: an op, the end of a life ([`Op::Kill`]), or leaving compiled code.
+pub fn consumed_roots(function: &Function) -> HashSet<Value> {
+    let mut consumed = given_away(function);
+    for &block in &function.layout {
+        for &inst in &function.blocks[block].insts {
+            if let Op::Kill { value, .. } = function.insts[inst].op {
+                consumed.insert(function.root(value));
+            }
+        }
+    }
+    let borrowed = |root: Value| !consumed.contains(&root);
+    let outliving = outliving_borrows(function, function.layout.iter().copied(), borrowed);
+    consumed.extend(outliving);
+    consumed
+}
+
+/// Whether nothing is ever done with references to it: a borrowed result that lives as long as the unit or its frame.
+pub fn is_held_anyway(function: &Function, value: Value) -> bool {
+    function.def_op(function.root(value)).is_some_and(|op| op.refs() == Refs::Borrowed && is_permanent(function, op))
 }

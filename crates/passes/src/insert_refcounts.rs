@@ -18,14 +18,12 @@
 //! Required. Afterwards the function is in phase `Counted`. "Does not fire": `keeps_borrowed_what_nothing_consumes`,
 //! `keeps_copy_apart_that_lives_on`.
 
-use crate::analysis::given_away;
-use crate::analysis::{Uses, may_release};
+use crate::analysis::{Uses, consumed_roots, is_held_anyway, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::function::Phase;
 use coluber_ir::ops::Refs;
-use coluber_ir::verify::balance::{is_permanent, outliving_borrows};
 use coluber_ir::{BlockCall, Function, Inst, Op, Value, ValueDef};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// See the module.
 pub struct InsertRefcounts;
@@ -42,7 +40,8 @@ impl Pass for InsertRefcounts {
     fn run(&self, function: &mut Function) -> Changed {
         split_edges_that_consume(function);
         let uses = Uses::new(function);
-        let consumed = consumed_roots(function);
+        let mut consumed = consumed_roots(function);
+        consumed.retain(|root| !is_held_anyway(function, *root));
         let values: Vec<Value> = function.values.keys().collect();
         for value in values {
             if !function.ty(value).is_object() {
@@ -121,12 +120,6 @@ impl Pass for InsertRefcounts {
     }
 }
 
-/// Whether the value's root lives as long as the unit or its frame.
-fn is_held_anyway(function: &Function, value: Value) -> bool {
-    let op = function.def_op(function.root(value));
-    op.is_some_and(|op| op.refs() == Refs::Borrowed && is_permanent(function, op))
-}
-
 /// What the op consumes of that, once for each time.
 fn consumed_permanents(function: &Function, op: &Op) -> Vec<Value> {
     let mut found = Vec::new();
@@ -172,21 +165,4 @@ fn is_consumed_at_once(function: &Function, uses: &Uses, copy: Value, rest: &[In
         !effects.exits && !effects.raises && !may_release(function, op)
     };
     is_consumed && rest.contains(user) && !uses.in_states(copy) && between.all(is_quiet)
-}
-
-/// Roots whose reference something consumes, except what is held anyway.
-fn consumed_roots(function: &Function) -> HashSet<Value> {
-    let mut consumed = given_away(function);
-    for &block in &function.layout {
-        for &inst in &function.blocks[block].insts {
-            if let Op::Kill { value, .. } = function.insts[inst].op {
-                consumed.insert(function.root(value));
-            }
-        }
-    }
-    let borrowed = |root: Value| !consumed.contains(&root);
-    let outliving = outliving_borrows(function, function.layout.iter().copied(), borrowed);
-    consumed.extend(outliving);
-    consumed.retain(|root| !is_held_anyway(function, *root));
-    consumed
 }

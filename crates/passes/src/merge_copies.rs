@@ -15,10 +15,9 @@
 //! values whose references cannot be counted because they end on some paths only (NULL). "Does not fire":
 //! `keeps_copy_of_iterator_that_must_be_unique`, `copies_where_one_of_two_is_given_away`.
 
-use crate::analysis::given_away;
+use crate::analysis::{given_away, is_held_anyway};
 use crate::manager::{Changed, Pass};
 use coluber_ir::ops::Refs;
-use coluber_ir::verify::balance::is_permanent;
 use coluber_ir::{Block, Cfg, Function, Inst, Op, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -66,11 +65,6 @@ fn original(function: &Function, value: Value) -> Value {
         root = function.root(*value);
     }
     root
-}
-
-/// Whether nothing is ever done with references to it.
-fn is_held_anyway(function: &Function, root: Value) -> bool {
-    function.def_op(root).is_some_and(|op| op.refs() == Refs::Borrowed && is_permanent(function, op))
 }
 
 /// Objects of which there are copies that can go.

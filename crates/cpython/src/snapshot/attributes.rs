@@ -150,7 +150,7 @@ unsafe fn wrapped(descriptor: *mut PyObject) -> *mut PyObject {
 }
 
 /// The getter of a property, borrowed; NULL if it has none.
-unsafe fn getter(property: *mut PyObject) -> *mut PyObject {
+pub(crate) unsafe fn getter(property: *mut PyObject) -> *mut PyObject {
     // SAFETY: the caller tested the exact type.
     unsafe { property.cast::<u8>().add(layout::property::PROP_GET).cast::<*mut PyObject>().read() }
 }

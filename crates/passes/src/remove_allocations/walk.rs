@@ -2,9 +2,8 @@
 
 use super::objects::{Form, Object, Place, State};
 use super::{Plan, Stop, allocation};
-use crate::analysis::given_away;
+use crate::analysis::consumed_roots;
 use coluber_ir::fields::Offsets;
-use coluber_ir::verify::balance::outliving_borrows;
 use coluber_ir::{
     Block, Cfg, FrameState, FrameStateId, Function, Helper, Inst, Kind, ObjectId, ObjectValue, Op, Resume, Type, Value,
 };
@@ -44,7 +43,7 @@ impl<'a> Walk<'a> {
         let roots = function.values.keys().map(|value| function.root(value)).collect();
         let own = function.states.values().find(|state| state.caller.is_none());
         let local_count = own.map_or(0, |state| state.locals.len());
-        let consumed = consumed(function);
+        let consumed = consumed_roots(function);
         Walk {
             roots,
             consumed,
@@ -686,20 +685,4 @@ fn looks_only(function: &Function, op: &Op) -> bool {
             !steals && !effects.runs_python && effects.writes == 0
         }
     }
-}
-
-/// Roots that something consumes: an op, or leaving compiled code.
-fn consumed(function: &Function) -> HashSet<Value> {
-    let mut consumed = given_away(function);
-    for &block in &function.layout {
-        for &inst in &function.blocks[block].insts {
-            if let Op::Kill { value, .. } = function.insts[inst].op {
-                consumed.insert(function.root(value));
-            }
-        }
-    }
-    let borrowed = |root: Value| !consumed.contains(&root);
-    let outliving = outliving_borrows(function, function.layout.iter().copied(), borrowed);
-    consumed.extend(outliving);
-    consumed
 }

@@ -198,6 +198,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn has_the_functions_of_the_table() {
+        assert_eq!(MATH_FUNCTIONS.map(|(name, _)| name), coluber_ir::helpers::MATH_FUNCTIONS);
+    }
+
+    #[test]
     fn divides_floats_as_python() {
         // (left, right, left % right, left // right), from CPython 3.14.
         let rows = [
