@@ -5,7 +5,7 @@
 
 use crate::entry::NOT_DESCRIBED;
 use crate::lower::Lowerer;
-use crate::slots::{own_state, visible};
+use crate::slots::{own_state, show, visible};
 use coluber_ir::helpers::{HelperFlag, HelperType};
 use coluber_ir::{FrameStateId, Helper, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
@@ -32,6 +32,8 @@ impl Lowerer<'_> {
         let frame = self.frame;
         self.store_instruction(frame, own);
         self.store_own_locals(own);
+        self.show_buffer();
+        self.slot_memory.insert(crate::generators::BUFFER, None);
         self.store_unboxed(&chain, state);
         let mut previous = frame;
         let mut word = self.inlined_word;
@@ -89,10 +91,9 @@ impl Lowerer<'_> {
         let locals = self.function.states[state].locals.clone();
         for (index, slot) in locals.into_iter().enumerate() {
             let content = self.visible(slot);
-            if self.slot_memory.get(&index) == Some(&content) {
+            if !show(&mut self.slot_memory, index, content) {
                 continue;
             }
-            self.slot_memory.insert(index, content);
             let word = self.stack_reference(content);
             let offset = self.slot_offset(index as u32);
             let frame = self.frame;
@@ -130,6 +131,7 @@ impl Lowerer<'_> {
             let offset = self.slot_offset(index as u32);
             self.store(word, frame, offset);
         }
+        self.show_buffer();
         // Unboxed locals are not described here.
         let mark = self.iconst(NOT_DESCRIBED);
         let buffer = self.buffer;

@@ -131,7 +131,8 @@ fn is_held_anyway(function: &Function, value: Value) -> bool {
 fn consumed_permanents(function: &Function, op: &Op) -> Vec<Value> {
     let mut found = Vec::new();
     let mut consume = |value: Value| {
-        if function.ty(value).is_object() && is_held_anyway(function, value) {
+        let is_null = matches!(function.def_op(function.root(value)), Some(Op::NullConstant {}));
+        if function.ty(value).is_object() && !is_null && is_held_anyway(function, value) {
             found.push(value);
         }
     };

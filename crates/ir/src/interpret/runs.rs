@@ -101,6 +101,17 @@ fn run_in(model: &mut Model, function: &Function, arguments: &[Literal]) -> Resu
             format!("raises {exception} {}", frames_text(model, frames))
         }
         Outcome::NotEntered => "is not entered".to_string(),
+        Outcome::Suspended { how, offset, value, slots } => {
+            let texts: Vec<_> = slots.iter().map(|slot| slot_text(model, slot)).collect();
+            let text = format!("suspends {how:?} {} @{offset} slots[{}]", model.repr(*value), texts.join(", "));
+            model.decref(*value);
+            for slot in slots {
+                if let FrameSlot::Value(Datum::Object(object)) = slot {
+                    model.decref(*object);
+                }
+            }
+            text
+        }
     };
     if let Outcome::Exited { frames, .. } | Outcome::Raised { frames, .. } = &outcome {
         model.drop_frames(frames);
