@@ -671,7 +671,7 @@ fn want_loop(py: Attached, id: UnitId) {
         let unit = unsafe { &*ground.installed.get(&id)?.record };
         match unit.entry {
             Entry::Loop { header, .. } => Some((unit.code.0 as usize, header, id)),
-            Entry::Function => None,
+            Entry::Function | Entry::Generator => None,
         }
     });
     let Some(place) = place else { return };
