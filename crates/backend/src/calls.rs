@@ -32,8 +32,6 @@ impl Lowerer<'_> {
         let frame = self.frame;
         self.store_instruction(frame, own);
         self.store_own_locals(own);
-        self.show_buffer();
-        self.slot_memory.insert(crate::generators::BUFFER, None);
         self.store_unboxed(&chain, state);
         let mut previous = frame;
         let mut word = self.inlined_word;
@@ -131,7 +129,6 @@ impl Lowerer<'_> {
             let offset = self.slot_offset(index as u32);
             self.store(word, frame, offset);
         }
-        self.show_buffer();
         // Unboxed locals are not described here.
         let mark = self.iconst(NOT_DESCRIBED);
         let buffer = self.buffer;

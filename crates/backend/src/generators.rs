@@ -91,5 +91,10 @@ impl Lowerer<'_> {
     }
 }
 
+/// Whether the operands of a resumed generator have been taken in front of the op.
+pub(crate) fn is_behind_entry(op: &Op) -> bool {
+    !op.is_entry_only() && !op.is_terminator()
+}
+
 /// Key of the buffer's place in the map of slots.
 pub(crate) const BUFFER: usize = usize::MAX;

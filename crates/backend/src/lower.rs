@@ -288,6 +288,10 @@ impl<'a> Lowerer<'a> {
 
     fn lower(&mut self, op: &Op) -> Result<Option<clif::Value>, String> {
         let layout = self.layout();
+        if crate::generators::is_behind_entry(op) {
+            self.show_buffer();
+            self.slot_memory.insert(crate::generators::BUFFER, None);
+        }
         Ok(Some(match op {
             Op::Constant { object } => self.iconst(self.addresses.object(*object)),
             Op::NullConstant {} => self.iconst(0),

@@ -93,6 +93,9 @@ pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
 }
 
 fn step(function: &Function, op: &Op, result: Option<Value>, slots: &mut Slots) {
+    if crate::generators::is_behind_entry(op) {
+        slots.insert(crate::generators::BUFFER, None);
+    }
     match (op, result) {
         (Op::LoadArgument { slot } | Op::LoadLocal { slot }, Some(value)) => {
             slots.insert(*slot as usize, Some(value));
@@ -103,7 +106,6 @@ fn step(function: &Function, op: &Op, result: Option<Value>, slots: &mut Slots) 
             for (slot, content) in function.states[state].locals.iter().enumerate() {
                 show(slots, slot, visible(function, *content));
             }
-            slots.insert(crate::generators::BUFFER, None);
         }
         _ => {}
     }

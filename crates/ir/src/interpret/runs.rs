@@ -298,7 +298,11 @@ impl<'a> Text<'a> {
             };
         }
         let rest = self.rest.trim();
-        match rest.starts_with("exits") || rest.starts_with("raises ") || rest.starts_with("suspends ") || rest == "is not entered" {
+        match rest.starts_with("exits")
+            || rest.starts_with("raises ")
+            || rest.starts_with("suspends ")
+            || rest == "is not entered"
+        {
             true => Ok(rest.to_string()),
             false => Err(format!("what is `{rest}`?")),
         }
