@@ -5,7 +5,7 @@
 
 use crate::entry::NOT_DESCRIBED;
 use crate::lower::Lowerer;
-use crate::slots::{own_state, visible};
+use crate::slots::{own_state, show, visible};
 use coluber_ir::helpers::{HelperFlag, HelperType};
 use coluber_ir::{FrameStateId, Helper, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
@@ -89,10 +89,9 @@ impl Lowerer<'_> {
         let locals = self.function.states[state].locals.clone();
         for (index, slot) in locals.into_iter().enumerate() {
             let content = self.visible(slot);
-            if self.slot_memory.get(&index) == Some(&content) {
+            if !show(&mut self.slot_memory, index, content) {
                 continue;
             }
-            self.slot_memory.insert(index, content);
             let word = self.stack_reference(content);
             let offset = self.slot_offset(index as u32);
             let frame = self.frame;

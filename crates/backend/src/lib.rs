@@ -19,6 +19,7 @@ mod calls;
 mod compile;
 mod entry;
 mod exits;
+mod generators;
 mod lower;
 mod objects;
 mod packed;

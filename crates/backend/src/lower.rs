@@ -54,6 +54,8 @@ pub(crate) struct Lowerer<'a> {
     pub handler: Option<clif::Block>,
     /// Ids of the exits that describe states whose exceptions stay in the unit.
     pub caught_exits: HashMap<FrameStateId, u32>,
+    /// Whether the frame is that of a generator.
+    pub is_generator: bool,
     profile_sites: Vec<(u32, u32)>,
 }
 
@@ -112,6 +114,7 @@ impl<'a> Lowerer<'a> {
             forced: 0,
             handler: None,
             caught_exits: HashMap::new(),
+            is_generator: function.insts.values().any(|data| matches!(data.op, Op::IsSuspendedAt { .. })),
             profile_sites: Vec::new(),
         }
     }
@@ -167,6 +170,7 @@ impl<'a> Lowerer<'a> {
                 if let Some(value) = data.result {
                     if let Op::LoadArgument { slot } | Op::LoadLocal { slot } = data.op {
                         self.slot_memory.insert(slot as usize, Some(value));
+                        self.slot_memory.insert(crate::slots::untouched(slot as usize), Some(value));
                     }
                     self.values[value] = result;
                 }
@@ -257,7 +261,7 @@ impl<'a> Lowerer<'a> {
     }
 
     /// Number of local slots of the unit's own code.
-    fn slot_count(&self) -> u32 {
+    pub fn slot_count(&self) -> u32 {
         self.function.states.values().find(|state| state.caller.is_none()).map_or(0, |state| state.locals.len() as u32)
     }
 
@@ -284,6 +288,10 @@ impl<'a> Lowerer<'a> {
 
     fn lower(&mut self, op: &Op) -> Result<Option<clif::Value>, String> {
         let layout = self.layout();
+        if crate::generators::is_behind_entry(op) {
+            self.show_buffer();
+            self.slot_memory.insert(crate::generators::BUFFER, None);
+        }
         Ok(Some(match op {
             Op::Constant { object } => self.iconst(self.addresses.object(*object)),
             Op::NullConstant {} => self.iconst(0),
@@ -317,6 +325,7 @@ impl<'a> Lowerer<'a> {
                 self.builder.switch_to_block(next);
                 return Ok(None);
             }
+            Op::IsSuspendedAt { offset } => self.is_suspended_at(*offset),
             Op::LoadFunction {} => {
                 let word = self.load(types::I64, self.frame, layout.frame_function);
                 self.builder.ins().band_imm_s(word, !layout.borrowed_bit)
@@ -814,6 +823,15 @@ impl<'a> Lowerer<'a> {
                 let iterator = self.value(*iterator);
                 self.load(types::I64, iterator, layout.sequence_iterator_sequence)
             }
+            Op::GuardSharedPair { value, other, state } => {
+                let (object, other) = (self.value(*value), self.value(*other));
+                let same = self.builder.ins().icmp(IntCC::Equal, object, other);
+                self.exit_unless(same, *state, "GuardSharedPair");
+                let count = self.load(types::I32, object, layout.ob_refcnt);
+                let two = self.builder.ins().icmp_imm_s(IntCC::Equal, count, 2);
+                self.exit_unless(two, *state, "GuardSharedPair");
+                return Ok(None);
+            }
             Op::GuardUnique { value, state } => {
                 let object = self.value(*value);
                 let count = self.load(types::I32, object, layout.ob_refcnt);
@@ -893,6 +911,15 @@ impl<'a> Lowerer<'a> {
             Op::Return { value } => {
                 let value = self.value(*value);
                 self.leave_with(value);
+                return Ok(None);
+            }
+            Op::Decline {} => {
+                let deopt = self.iconst(1);
+                self.builder.ins().return_(&[deopt]);
+                return Ok(None);
+            }
+            Op::Suspend { how, offset, value, slots } => {
+                self.suspend(*how, *offset, *value, slots);
                 return Ok(None);
             }
             Op::Exit { reason, state } => {

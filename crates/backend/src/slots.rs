@@ -10,7 +10,23 @@ use coluber_ir::{Block, FrameStateId, Function, Op, SlotValue, Value};
 use std::collections::HashMap;
 
 /// Contents of slots: an object (by root), or `None` for unbound. A slot that is not in the map may hold anything.
+/// Under [`untouched`] stands what a slot held at the entry as long as it is there, with its reference.
 pub(crate) type Slots = HashMap<usize, Option<Value>>;
+
+/// Key for what a slot held at the entry.
+pub(crate) fn untouched(slot: usize) -> usize {
+    const BEHIND_ALL_SLOTS: usize = 1 << 24;
+    BEHIND_ALL_SLOTS + slot
+}
+
+/// Notes that a slot is made to show an object. `false`: it does already.
+pub(crate) fn show(slots: &mut Slots, slot: usize, content: Option<Value>) -> bool {
+    let changes = slots.insert(slot, content) != Some(content);
+    if changes {
+        slots.remove(&untouched(slot));
+    }
+    changes
+}
 
 /// The object a slot shows, `None` if it is unbound or in a register only.
 pub(crate) fn visible(function: &Function, slot: SlotValue) -> Option<Value> {
@@ -77,14 +93,18 @@ pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
 }
 
 fn step(function: &Function, op: &Op, result: Option<Value>, slots: &mut Slots) {
+    if crate::generators::is_behind_entry(op) {
+        slots.insert(crate::generators::BUFFER, None);
+    }
     match (op, result) {
         (Op::LoadArgument { slot } | Op::LoadLocal { slot }, Some(value)) => {
             slots.insert(*slot as usize, Some(value));
+            slots.insert(untouched(*slot as usize), Some(value));
         }
         _ if shows_frames(op) => {
             let state = own_state(function, op.state().expect("an op that shows frames has a state"));
             for (slot, content) in function.states[state].locals.iter().enumerate() {
-                slots.insert(slot, visible(function, *content));
+                show(slots, slot, visible(function, *content));
             }
         }
         _ => {}

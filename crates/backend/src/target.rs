@@ -49,7 +49,7 @@ pub struct Target {
     pub inlined_frame_word: u64,
     /// The same in the unit's own frame.
     pub own_frame_word: u64,
-    /// Address of `PyObject_Vectorcall`.
+    /// Address of a function that does what `PyObject_Vectorcall` does.
     pub vectorcall: u64,
     /// Address of `call_moving(callable, arguments, count and flag, names, places)`: the same, and arguments whose bit is set
     /// in `places` are given away.
@@ -87,6 +87,8 @@ pub struct Target {
 pub struct Layout {
     pub ob_refcnt: i32,
     pub ob_type: i32,
+    /// 16 bits, the lowest of which says that the object is immortal.
+    pub ob_flags: i32,
     pub float_value: i32,
     pub long_tag: i32,
     pub long_digit: i32,
@@ -147,6 +149,10 @@ pub struct Layout {
     /// The exception that is being handled, from what `exc_info` points to.
     pub exc_item_value: i32,
     pub code_bytes: i32,
+    /// `gi_frame_state`, from the generator's frame (negative), and what it is set to by `yield` and `yield from`.
+    pub generator_state_from_frame: i32,
+    pub generator_suspended: i64,
+    pub generator_suspended_yield_from: i64,
     /// Freelists, from the interpreter state: (head pointer, size).
     pub float_freelist: (i32, i32),
     pub int_freelist: (i32, i32),

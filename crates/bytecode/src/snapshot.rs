@@ -10,6 +10,8 @@ pub enum Entry {
     /// At the `start` of a loop header (the target of a back-edge), with the operand stack `depth` deep.
     #[allow(missing_docs)]
     Loop { header: Offset, depth: u32 },
+    /// Of a generator or coroutine: where its frame stands, in front of its first instruction or behind a yield.
+    Generator,
 }
 
 /// Flags of a code object that matter to the compiler.

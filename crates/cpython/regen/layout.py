@@ -126,6 +126,7 @@ MODULES = [
      + value("FLAG_VARARGS", "CO_VARARGS", "u32") + value("FLAG_VARKEYWORDS", "CO_VARKEYWORDS", "u32")
      + value("FLAG_NESTED", "CO_NESTED", "u32")
      + value("FLAG_GENERATOR", "CO_GENERATOR", "u32") + value("FLAG_COROUTINE", "CO_COROUTINE", "u32")
+     + value("FLAG_ITERABLE_COROUTINE", "CO_ITERABLE_COROUTINE", "u32")
      + value("FLAG_ASYNC_GENERATOR", "CO_ASYNC_GENERATOR", "u32")
      + value("FAST_CELL", "CO_FAST_CELL", "u8", "Kind of a slot in `co_localspluskinds`: holds a cell.")
      + value("FAST_FREE", "CO_FAST_FREE", "u8", "Holds a cell of the closure.")
@@ -155,7 +156,7 @@ MODULES = [
      offsets("PyThreadState", "prev", "next", "interp", "eval_breaker", "py_recursion_remaining", "py_recursion_limit",
              "recursion_headroom", "tracing", "what_event", "current_frame", "c_profilefunc", "c_tracefunc",
              "current_exception", "exc_info", "async_exc", "thread_id", "datastack_chunk", "datastack_top",
-             "datastack_limit", "context", "exc_state")
+             "datastack_limit", "context", "exc_state", "coroutine_origin_tracking_depth")
      + offsets("_PyThreadStateImpl", "c_stack_top", "c_stack_soft_limit", "c_stack_hard_limit") + size("PyThreadState")
      + offsets("_PyErr_StackItem", ("exc_item_value", "exc_value"), ("exc_item_previous", "previous_item"))),
     ("stack_chunk", "`_PyStackChunk`: a piece of a thread's data stack.",

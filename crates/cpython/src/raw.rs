@@ -135,6 +135,8 @@ structure! {
         eval_breaker: usize = layout::thread_state::EVAL_BREAKER;
         /// Calls left before RecursionError.
         py_recursion_remaining / set_py_recursion_remaining: c_int = layout::thread_state::PY_RECURSION_REMAINING;
+        /// How much of the stack new coroutines note.
+        coroutine_origin_tracking_depth: c_int = layout::thread_state::COROUTINE_ORIGIN_TRACKING_DEPTH;
         /// Depth of tracing callbacks.
         tracing / set_tracing: c_int = layout::thread_state::TRACING;
         /// The monitoring event being delivered, -1 if none.

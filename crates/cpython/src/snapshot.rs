@@ -470,7 +470,7 @@ impl Taker<'_, '_> {
             let slots = self.codes[0].slot_count as usize;
             if let Some(frame) = request.frame {
                 let depth = match request.entry {
-                    Entry::Function => 0,
+                    Entry::Function | Entry::Generator => 0,
                     Entry::Loop { depth, .. } => depth as usize,
                 };
                 return (0..slots + depth).map(|index| self.live_type(frame.slot(index).read())).collect();

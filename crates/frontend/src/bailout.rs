@@ -5,7 +5,7 @@ use coluber_bytecode::Offset;
 /// A reason, for counters and people.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BailoutReason {
-    /// Generators and coroutines run in the interpreter.
+    /// A loop in a generator, an asynchronous generator, or one of an unknown form.
     Generator,
     /// An opcode without a translation.
     Opcode(&'static str),

@@ -69,9 +69,20 @@ impl Graph {
     /// Builds the graph of `code` from the instruction at index `entry`, with these handlers. `None` if control flow is
     /// irreducible.
     pub fn build(code: &Code, entry: usize, peel: bool, handlers: &[HandlerRange]) -> Option<Graph> {
-        let (blocks, entry_block) = find_blocks(code, entry, handlers);
+        let (blocks, entries) = find_blocks(code, &[entry], handlers);
         let loops = find_loops(&blocks, &back_edges(code));
-        expand(blocks, &loops, code, entry_block, peel)
+        expand(blocks, &loops, code, entries[0], peel)
+    }
+
+    /// Builds the graph of a generator, which can be entered at several instructions (indices): the successors of node 0,
+    /// which is none of the code. It has no handlers.
+    pub fn build_resumable(code: &Code, entries: &[usize], peel: bool) -> Option<Graph> {
+        let (mut blocks, entries) = find_blocks(code, entries, &[]);
+        let mut loops = find_loops(&blocks, &backward_jumps(code, &blocks));
+        let root = blocks.len();
+        blocks.push(BytecodeBlock { first: 0, end: 0, successors: entries, handler: None });
+        loops.iter_mut().for_each(|each| each.blocks.push(false));
+        expand(blocks, &loops, code, root, peel)
     }
 }
 
@@ -87,7 +98,13 @@ fn branch_targets(code: &Code, index: usize) -> Option<Vec<Offset>> {
         | Op::PopJumpIfNotNone { target } => vec![instruction.next, target],
         Op::ForIter { exhausted } => vec![instruction.next, exhausted],
         Op::Send { target } => vec![instruction.next, target],
-        Op::ReturnValue | Op::Raise { .. } | Op::Reraise { .. } | Op::InterpreterExit | Op::Unsupported { .. } => {
+        // A yield goes on when the generator is resumed, which is another entry.
+        Op::ReturnValue
+        | Op::YieldValue { .. }
+        | Op::Raise { .. }
+        | Op::Reraise { .. }
+        | Op::InterpreterExit
+        | Op::Unsupported { .. } => {
             vec![]
         }
         _ => return None,
@@ -101,7 +118,8 @@ impl BytecodeBlock {
     }
 }
 
-fn find_blocks(code: &Code, entry: usize, handlers: &[HandlerRange]) -> (Vec<BytecodeBlock>, usize) {
+/// The blocks, and those of the entries.
+fn find_blocks(code: &Code, entries: &[usize], handlers: &[HandlerRange]) -> (Vec<BytecodeBlock>, Vec<usize>) {
     let count = code.instructions.len();
     // First instruction of the handler of each instruction.
     let handler_of = |index: usize| {
@@ -110,8 +128,8 @@ fn find_blocks(code: &Code, entry: usize, handlers: &[HandlerRange]) -> (Vec<Byt
     };
     let mut reachable = vec![false; count];
     let mut leader = vec![false; count];
-    leader[entry] = true;
-    let mut work = vec![entry];
+    entries.iter().for_each(|entry| leader[*entry] = true);
+    let mut work = entries.to_vec();
     while let Some(index) = work.pop() {
         if std::mem::replace(&mut reachable[index], true) {
             continue;
@@ -171,8 +189,30 @@ fn find_blocks(code: &Code, entry: usize, handlers: &[HandlerRange]) -> (Vec<Byt
         };
         block.handler = handler_of(block.first).and_then(|handler| block_of.get(&handler).copied());
     }
-    let entry_block = block_of[&entry];
-    (blocks, entry_block)
+    let entries = entries.iter().map(|entry| block_of[entry]).collect();
+    (blocks, entries)
+}
+
+/// Whether control gets from one block of a set to another without leaving it.
+fn reaches(blocks: &[BytecodeBlock], within: &[bool], from: usize, to: usize) -> bool {
+    let mut seen = vec![false; blocks.len()];
+    let mut work = vec![from];
+    while let Some(block) = work.pop() {
+        if block == to {
+            return true;
+        }
+        if within[block] && !std::mem::replace(&mut seen[block], true) {
+            work.extend(&blocks[block].successors);
+        }
+    }
+    false
+}
+
+/// All backward jumps of blocks, by the indices of the jump and its target.
+fn backward_jumps(code: &Code, blocks: &[BytecodeBlock]) -> Vec<(usize, usize)> {
+    let is_backward = |block: &&BytecodeBlock| matches!(code.instructions[block.end - 1].op, Op::JumpBackward { .. });
+    let jumps = blocks.iter().filter(is_backward);
+    jumps.filter_map(|block| Some((block.end - 1, blocks[*block.successors.first()?].first))).collect()
 }
 
 /// Jumps that close a loop, by the indices of the jump and its target: backward jumps to what every path to them passes.
@@ -183,10 +223,10 @@ fn back_edges(code: &Code) -> Vec<(usize, usize)> {
     if !(0..code.instructions.len()).any(is_backward) {
         return Vec::new();
     }
-    let (blocks, entry) = find_blocks(code, 0, &code.handlers);
+    let (blocks, entries) = find_blocks(code, &[0], &code.handlers);
+    let entry = entries[0];
     if code.handlers.is_empty() {
-        let jumps = blocks.iter().filter(|block| is_backward(block.end - 1));
-        return jumps.filter_map(|block| Some((block.end - 1, blocks[*block.successors.first()?].first))).collect();
+        return backward_jumps(code, &blocks);
     }
     let mut dominators: Vec<Option<Vec<bool>>> = vec![None; blocks.len()];
     let mut changed = true;
@@ -256,6 +296,13 @@ fn find_loops(blocks: &[BytecodeBlock], back_edges: &[(usize, usize)]) -> Vec<By
             }
         }
     }
+    // A loop that a generator always leaves by a yield is none.
+    let is_loop = |(header, body): &(usize, Vec<bool>)| {
+        (0..blocks.len()).any(|latch| {
+            body[latch] && blocks[latch].successors.contains(header) && reaches(blocks, body, *header, latch)
+        })
+    };
+    bodies.retain(is_loop);
     let contains = |outer: &(usize, Vec<bool>), inner: &(usize, Vec<bool>)| outer.0 != inner.0 && outer.1[inner.0];
     bodies
         .iter()

@@ -63,6 +63,10 @@ impl Translator<'_> {
     /// Handlers of a code that are compiled.
     pub(crate) fn compiled_handlers(&self, index: usize) -> Vec<HandlerRange> {
         let code = &self.snapshot.codes[index];
+        if code.flags.is_generator {
+            // Their handlers run in the interpreter.
+            return Vec::new();
+        }
         let is_wanted = |range: &HandlerRange| self.is_raising(index, |offset| covers(code, range, offset));
         code.handlers.iter().filter(|range| is_wanted(range)).copied().collect()
     }

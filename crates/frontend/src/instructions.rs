@@ -3,7 +3,7 @@
 use crate::state::Slot;
 use crate::translator::Translator;
 use crate::{Bailout, BailoutReason};
-use coluber_bytecode::{Code, Instruction, Op as Bytecode};
+use coluber_bytecode::{Code, Entry, Instruction, Op as Bytecode};
 use coluber_ir::ops::ExitReason;
 use coluber_ir::{BlockCall, Helper, Op, Type, Value};
 
@@ -322,7 +322,8 @@ impl Translator<'_> {
             }
             Bytecode::Jump { .. } => self.edge(0)?,
             Bytecode::JumpBackward { check, .. } => {
-                if check {
+                // A generator that is resumed looks around; what is no loop in compiled code need not.
+                if check && (self.snapshot.entry != Entry::Generator || self.leads_back(0)) {
                     let state = self.before();
                     self.emit(Op::CheckSafePoint { state });
                 }
@@ -339,6 +340,9 @@ impl Translator<'_> {
                 self.release_slot(slot);
             }
             Bytecode::PopIter => self.pop_iter()?,
+            Bytecode::ReturnValue if self.state.frames.len() == 1 && code.flags.is_generator => {
+                self.end_generator(instruction)?
+            }
             Bytecode::ReturnValue => self.return_value()?,
             Bytecode::Raise { count } => {
                 let cause = if count == 2 { self.peek_slot(1)? } else { Slot::Null };
@@ -396,15 +400,18 @@ impl Translator<'_> {
                 let state = self.before();
                 self.emit(Op::Exit { reason: ExitReason::Handler, state });
             }
+            Bytecode::YieldValue { argument } => self.yield_value(argument, instruction)?,
+            Bytecode::Send { .. } => self.send()?,
+            Bytecode::EndSend => self.end_send()?,
+            Bytecode::GetYieldFromIter => self.get_yield_from_iter()?,
+            Bytecode::GetAwaitable { argument } => {
+                let number = self.int(i64::from(argument));
+                self.plain(Helper::GetAwaitable, 1, &[number])?;
+            }
             Bytecode::BuildTemplate
             | Bytecode::BuildInterpolation { .. }
             | Bytecode::ReturnGenerator
-            | Bytecode::YieldValue { .. }
-            | Bytecode::Send { .. }
-            | Bytecode::EndSend
             | Bytecode::CleanupThrow
-            | Bytecode::GetYieldFromIter
-            | Bytecode::GetAwaitable { .. }
             | Bytecode::GetAiter
             | Bytecode::GetAnext
             | Bytecode::EndAsyncFor
@@ -442,7 +449,13 @@ impl Translator<'_> {
     /// A bound local as an object.
     fn local(&mut self, local: u32) -> Result<Value, Bailout> {
         match self.state.top().locals[local as usize] {
-            Slot::Value(value) => Ok(self.object(value)),
+            Slot::Value(value) if self.kind(value) != Some(coluber_ir::Kind::Cell) => {
+                // A frame that was entered in the middle: the compiler of the bytecode knows which locals are cells.
+                let cell = self.emit_value(Op::AssumeKind { value, kind: coluber_ir::Kind::Cell });
+                self.replace(value, cell);
+                Ok(cell)
+            }
+            Slot::Value(value) => Ok(value),
             _ => Err(self.malformed("unbound cell")),
         }
     }

@@ -44,7 +44,7 @@ impl Translator<'_> {
     }
 
     /// Whether the object is not exactly of a builtin type.
-    fn is_not_kind(&mut self, value: coluber_ir::Value, kind: Kind) -> coluber_ir::Value {
+    pub(crate) fn is_not_kind(&mut self, value: coluber_ir::Value, kind: Kind) -> coluber_ir::Value {
         let value = self.object(value);
         let is = self.emit_value(Op::IsKind { value, kind });
         self.emit_value(Op::BoolNot { value: is })
@@ -90,7 +90,10 @@ impl Translator<'_> {
         }
         let iterator = self.guard_kind(iterator, kind);
         let state = self.before();
-        self.emit(Op::GuardUnique { value: iterator, state });
+        match self.other_holder(iterator) {
+            Some(other) => self.emit(Op::GuardSharedPair { value: iterator, other, state }),
+            None => self.emit(Op::GuardUnique { value: iterator, state }),
+        };
         let slot = if kind == Kind::RangeIterator {
             let start = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStart });
             let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
@@ -107,6 +110,28 @@ impl Translator<'_> {
         stack[position] = slot;
         self.begin_same();
         Ok(())
+    }
+
+    /// The first local of a generator expression, which holds the iterator of its outermost loop, too: with a reference of
+    /// its own if both were loaded from the frame.
+    fn other_holder(&mut self, iterator: coluber_ir::Value) -> Option<coluber_ir::Value> {
+        let code = self.code();
+        let top = self.state.top();
+        let is_outermost = top.stack.len() == code.iterator_slots as usize && self.state.frames.len() == 1;
+        if !code.flags.is_generator
+            || code.indexed_loops
+            || !is_outermost
+            || code.slot_names.first().is_none_or(|name| name != ".0")
+        {
+            return None;
+        }
+        let Slot::Value(other) = top.locals[0] else { return None };
+        if self.function.root(other) == self.function.root(iterator) {
+            return None;
+        }
+        let bound = self.emit_value(Op::AssumeBound { value: other });
+        self.replace(other, bound);
+        Some(bound)
     }
 
     pub(crate) fn for_iter(&mut self, instruction: &Instruction) -> Result<(), Bailout> {

@@ -8,6 +8,7 @@
 //! * [`state`]: which SSA value stands in which slot;
 //! * [`translator`]: blocks, edges, joins, loop headers, frame states, references;
 //! * `locals`: locals whose object identity no instruction can observe;
+//! * `generators`: where generators are resumed and suspended;
 //! * `operators`: operators of user-defined classes;
 //! * `handlers`: ways of exceptions to their handlers; `quiet`: handlers for which no exception is made;
 //! * `polymorphic`: a path per class where several were seen;
@@ -23,6 +24,7 @@ mod bailout;
 mod calls;
 mod closures;
 mod direct;
+mod generators;
 pub mod graph;
 mod handlers;
 mod instructions;
@@ -95,11 +97,14 @@ const MAX_ATTEMPTS: usize = 40;
 /// A [`Bailout`] says why the unit is not compiled and at which bytecode offset.
 pub fn translate(snapshot: &Snapshot, settings: &Settings) -> Result<Function, Bailout> {
     let mut assumptions = Assumptions::default();
-    for _ in 0..MAX_ATTEMPTS {
+    let mut attempts = 0;
+    // Attempts that find resume points of a generator settle, too.
+    while attempts < MAX_ATTEMPTS + assumptions.resume_points.len() {
         let translator = Translator::new(snapshot, settings, &mut assumptions);
         if let Some(function) = translator.run()? {
             return Ok(function);
         }
+        attempts += 1;
     }
     Err(Bailout::new(BailoutReason::TooManyAttempts, 0))
 }

@@ -26,6 +26,15 @@ pub(crate) struct Assumptions {
     types: HashMap<Place, Type>,
     /// Operators (inline path, code, offset) whose method turned out not to be fit for inlining.
     refused_operators: HashSet<(Vec<u32>, usize, Offset)>,
+    /// Where a generator can be resumed, as far as known.
+    pub resume_points: Vec<crate::generators::ResumePoint>,
+}
+
+impl Assumptions {
+    /// Forgets what was assumed about loop headers.
+    pub fn forget_types(&mut self) {
+        self.types.clear();
+    }
 }
 
 /// An edge whose target has not been started: an open block and the state at its end.
@@ -90,8 +99,8 @@ impl Run {
 pub(crate) struct Translator<'a> {
     pub snapshot: &'a Snapshot,
     pub settings: &'a Settings,
-    assumptions: &'a mut Assumptions,
-    retry: bool,
+    pub assumptions: &'a mut Assumptions,
+    pub retry: bool,
     pub function: Function,
     states: HashMap<FrameState, FrameStateId>,
     /// Where instructions are appended; `None` behind a terminator.
@@ -151,10 +160,12 @@ impl<'a> Translator<'a> {
     pub fn run(mut self) -> Result<Option<Function>, Bailout> {
         let snapshot = self.snapshot;
         let code = &snapshot.codes[0];
-        if code.flags.is_generator {
-            return Err(Bailout::new(BailoutReason::Generator, 0));
-        }
         let start = match snapshot.entry {
+            Entry::Generator => {
+                self.translate_generator(code)?;
+                return Ok(self.finish());
+            }
+            _ if code.flags.is_generator => return Err(Bailout::new(BailoutReason::Generator, 0)),
             Entry::Function => 0,
             Entry::Loop { header, .. } => header,
         };
@@ -165,14 +176,18 @@ impl<'a> Translator<'a> {
         self.enter(code, start)?;
         let edge = Edge { block: self.block.take().expect("the entry block is open"), state: self.state.clone() };
         self.translate_graph(Rc::new(graph), 0, edge)?;
+        Ok(self.finish())
+    }
+
+    fn finish(mut self) -> Option<Function> {
         if self.retry {
-            return Ok(None);
+            return None;
         }
         self.function.layout.retain({
             let blocks = &self.function.blocks;
             |block| !blocks[*block].insts.is_empty()
         });
-        Ok(Some(self.function))
+        Some(self.function)
     }
 
     /// Takes over what the frame holds.
@@ -194,6 +209,7 @@ impl<'a> Translator<'a> {
                 self.state.frames.push(activation);
                 self.state.unchecked = false;
             }
+            Entry::Generator => unreachable!("generators are entered at their resume points"),
             Entry::Loop { depth, .. } => {
                 let mut tagged = vec![false; depth as usize];
                 if code.indexed_loops {
@@ -267,7 +283,7 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    fn set_slot(&mut self, slot: usize, value: Slot) {
+    pub fn set_slot(&mut self, slot: usize, value: Slot) {
         for state in [&mut self.state, &mut self.before] {
             let top = state.top_mut();
             let locals = top.locals.len();
@@ -284,9 +300,27 @@ impl<'a> Translator<'a> {
 
     /// Translates a graph from an edge that enters it.
     pub fn translate_graph(&mut self, graph: Rc<Graph>, code: usize, entry: Edge) -> Result<Vec<Edge>, Bailout> {
-        let count = graph.nodes.len();
-        let mut pending: Vec<Vec<Edge>> = (0..count).map(|_| Vec::new()).collect();
+        let mut pending: Vec<Vec<Edge>> = graph.nodes.iter().map(|_| Vec::new()).collect();
         pending[0].push(entry);
+        self.translate_pending(graph, code, pending)
+    }
+
+    /// Translates a graph of several entries from an edge for each.
+    pub fn translate_edges(&mut self, graph: Rc<Graph>, code: usize, entries: Vec<Edge>) -> Result<(), Bailout> {
+        let mut pending: Vec<Vec<Edge>> = graph.nodes.iter().map(|_| Vec::new()).collect();
+        for (node, entry) in graph.nodes[0].successors.iter().zip(entries) {
+            pending[*node].push(entry);
+        }
+        self.translate_pending(graph, code, pending).map(drop)
+    }
+
+    fn translate_pending(
+        &mut self,
+        graph: Rc<Graph>,
+        code: usize,
+        pending: Vec<Vec<Edge>>,
+    ) -> Result<Vec<Edge>, Bailout> {
+        let count = graph.nodes.len();
         let headers = (0..count).map(|_| None).collect();
         self.runs.push(Run { graph: graph.clone(), code, node: 0, pending, headers, returns: Vec::new() });
         for node in 0..count {
@@ -340,6 +374,12 @@ impl<'a> Translator<'a> {
             self.begin_header(node, assigned, resume, code, first)?;
         }
         Ok(true)
+    }
+
+    /// Whether successor number `index` of the present node is a loop header that was started.
+    pub fn leads_back(&self, index: usize) -> bool {
+        let run = self.runs.last().expect("a graph is being translated");
+        run.graph.nodes[run.node].successors.get(index).is_some_and(|target| run.headers[*target].is_some())
     }
 
     /// Adds an edge from the present block to successor number `index` of the present node; ends the block.
@@ -456,7 +496,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Puts the position of an iterator in registers back into the object.
-    fn close_iterator(&mut self, frame: usize, slot: usize) {
+    pub fn close_iterator(&mut self, frame: usize, slot: usize) {
         let object = match slot_of(&self.state, frame, slot) {
             Some(Slot::Range { object, start, length, .. }) => {
                 self.emit(Op::StoreIterator { iterator: object, field: IteratorField::RangeStart, value: start });
@@ -1225,12 +1265,14 @@ impl<'a> Translator<'a> {
     /// whether it is the same object (see [`crate::locals`]).
     fn forget_object(&mut self, object: Value, raw: Value) {
         let root = self.function.root(object);
-        for frame in &self.state.frames {
+        for (depth, frame) in self.state.frames.iter().enumerate() {
+            // It would have to be boxed again at the next yield.
+            let is_suspended = depth == 0 && self.snapshot.entry == Entry::Generator;
             let numeric = self.numeric_locals(frame.code);
             for (local, slot) in frame.locals.iter().enumerate() {
                 let mut holds = false;
                 slot.for_each(|value| holds |= self.function.root(value) == root);
-                if holds && !numeric[local] {
+                if holds && (is_suspended || !numeric[local]) {
                     return;
                 }
             }

@@ -16,7 +16,7 @@ pub mod scalars;
 
 pub use host::{Host, PackedItem, Raised};
 
-use crate::ops::{Packed, Refs};
+use crate::ops::{Packed, Refs, Suspension};
 use crate::verify::balance::References;
 use crate::{Block, BlockCall, Cfg, Function, Inst, ObjectId, Op, Overflow, Resume, Type, Value};
 use cranelift_entity::SecondaryMap;
@@ -98,6 +98,17 @@ pub enum Outcome<O> {
     },
     /// Before anything was done: the frame is not as the unit needs it.
     NotEntered,
+    /// A generator was suspended or has ended.
+    Suspended {
+        /// Which of it.
+        how: Suspension,
+        /// Where its frame stands.
+        offset: u32,
+        /// The result, with its reference.
+        value: O,
+        /// Locals and operand stack, with their references.
+        slots: Vec<FrameSlot<O>>,
+    },
 }
 
 /// Why a function could not be run to its end.
@@ -299,6 +310,16 @@ impl<H: Host> Interpreter<'_, '_, H> {
         Ok(object)
     }
 
+    /// What a suspended frame holds in a slot.
+    fn suspended_slot(&mut self, value: Value) -> Result<FrameSlot<H::Object>, Stop> {
+        let datum = self.datum(value)?;
+        self.give(value, datum);
+        Ok(match datum {
+            Datum::Int(int) => FrameSlot::TaggedInt(int),
+            datum => FrameSlot::Value(datum),
+        })
+    }
+
     /// Makes a reference to give away if the value has none of its own.
     fn give(&mut self, value: Value, datum: Datum<H::Object>) {
         if let Datum::Object(object) = datum
@@ -347,6 +368,12 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 Some(Datum::Object(self.host.swap_exception(value)))
             }
             Op::Return { value } => return Ok(Next::End(Outcome::Returned(self.given(*value)?))),
+            Op::Decline {} => return Err(Stop::NotEntered),
+            Op::Suspend { how, offset, value, slots } => {
+                let value = self.given(*value)?;
+                let slots = slots.iter().map(|slot| self.suspended_slot(*slot)).collect::<Result<_, _>>()?;
+                return Ok(Next::End(Outcome::Suspended { how: *how, offset: *offset, value, slots }));
+            }
             Op::Exit { .. } => return Err(Stop::Exit),
             Op::Unreachable {} => return Err(Stop::Broken("it was reached".to_string())),
 
@@ -369,6 +396,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 }
                 None
             }
+            Op::IsSuspendedAt { offset } => Some(Datum::Bool(self.host.stands_at(*offset))),
             Op::LoadFunction {} => Some(Datum::Object(self.host.function())),
 
             // ---- boxes
@@ -472,6 +500,11 @@ impl<H: Host> Interpreter<'_, '_, H> {
             Op::IsInRange { index, length } => {
                 let index = scalars::index(self.int(*index)?, self.int(*length)?);
                 Some(Datum::Bool(index.is_some()))
+            }
+            Op::GuardSharedPair { value, other, .. } => {
+                let (object, other) = (self.object(*value)?, self.object(*other)?);
+                exit_unless(object == other && self.host.is_shared_pair(object))?;
+                None
             }
             Op::GuardIndex { index, length, .. } => {
                 let index = scalars::index(self.int(*index)?, self.int(*length)?);

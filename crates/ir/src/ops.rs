@@ -238,6 +238,17 @@ impl Packed {
     }
 }
 
+/// How compiled code of a generator ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum Suspension {
+    /// `yield`.
+    Yield,
+    /// `yield from`, `await`: another generator's item is passed on.
+    YieldFrom,
+    /// `return`: whoever resumed it clears the frame.
+    Return,
+}
+
 /// An operation.
 // Fields, and ops that say all in their name, need no words of their own.
 #[allow(missing_docs)]
@@ -283,6 +294,10 @@ pub enum Op {
     /// not, as `tagged` says. In front of all other instructions.
     #[op(entry, reads(Other), writes(Other))]
     GuardStackTag { index: u32, tagged: bool },
+    /// Whether the generator's frame stands at the instruction. The blocks that such tests in the entry block choose
+    /// between count as entry blocks, too.
+    #[op(entry, result = Bool, reads(Other))]
+    IsSuspendedAt { offset: u32 },
     /// The function object the frame runs.
     #[op(result = Object, refs = borrowed, pure)]
     LoadFunction {},
@@ -572,6 +587,9 @@ pub enum Op {
     /// Exits unless the compiled code holds the only reference, so that nobody sees the object's fields.
     #[op(reads(Iterators), exits)]
     GuardUnique { value: Value, state: FrameStateId },
+    /// Exits unless both are one object and the compiled code holds the only two references.
+    #[op(reads(Iterators), exits)]
+    GuardSharedPair { value: Value, other: Value, state: FrameStateId },
 
     /// Notes the classes of two operands (their version tags) and counts, for the next version of the unit.
     #[op(reads(Shape), writes(Other))]
@@ -647,6 +665,14 @@ pub enum Op {
     /// Leaves the unit with a result.
     #[op(steals(value), terminator)]
     Return { value: Value },
+    /// Goes back to the interpreter, nothing changed: the frame stands where the unit is not entered. What was loaded from
+    /// it is still there.
+    #[op(entry, terminator)]
+    Decline {},
+    /// Suspends the generator, or ends it, with a result. The slots (locals, then the operand stack from the bottom; an
+    /// `I64` is a tagged integer) go into its frame, which then stands at the instruction.
+    #[op(takes(slots: Any), steals(value, slots), reads(Other), writes(Other), terminator)]
+    Suspend { how: Suspension, offset: u32, value: Value, slots: Vec<Value> },
     /// Leaves compiled code; `reason` is for people and counters.
     #[op(terminator, exits)]
     Exit { reason: ExitReason, state: FrameStateId },

@@ -3,7 +3,7 @@
 use crate::point::{self, Point};
 use crate::session::{self, STATS};
 use crate::{identity, road, sampler};
-use coluber_cpython::layout::code::FLAG_OPTIMIZED;
+use coluber_cpython::layout::code::{FLAG_COROUTINE, FLAG_GENERATOR, FLAG_OPTIMIZED};
 use coluber_cpython::{Attached, Frame, hooks};
 use coluber_engine::log::LOG;
 use coluber_engine::unit::UnitEntry;
@@ -72,7 +72,12 @@ pub fn current_frame(py: Attached) -> Option<Frame> {
 /// Attributes a sample. `true`: something was new.
 fn attribute(py: Attached, frame: Frame) -> bool {
     // SAFETY: the frame is the innermost one of this attached thread and has a code object.
-    let (point, is_function) = unsafe { (point::at(frame), frame.code().flags() & FLAG_OPTIMIZED != 0) };
+    let (mut point, flags) = unsafe { (point::at(frame), frame.code().flags()) };
+    let is_function = flags & FLAG_OPTIMIZED != 0;
+    if flags & (FLAG_GENERATOR | FLAG_COROUTINE) != 0 && point != Point::Elsewhere {
+        // All of a generator is one unit.
+        point = Point::Start;
+    }
     let weights = session::with_enabled(|session| {
         let policy = session.engine.policy();
         (policy.seen_heat, policy.enclosing_heat)
@@ -124,6 +129,9 @@ pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
     if is_evaluated_elsewhere(py) {
         return HeatAction::Nothing;
     }
+    // SAFETY: the frame has a code object.
+    let is_generator = unsafe { frame.code().flags() } & (FLAG_GENERATOR | FLAG_COROUTINE) != 0;
+    let entry = if is_generator { UnitEntry::Function } else { entry };
     let amount =
         session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });
     match amount {

@@ -228,12 +228,24 @@ impl Origin {
         }
     }
 
-    /// From a function unit in use.
+    /// From a unit in use that is entered at its start, or a generator's.
     fn of_record(py: Attached, unit: &UnitRecord) -> Option<Origin> {
-        let function = doors::any_function(py, unit)?;
-        let function = Some(FunctionRef(function.cast()));
+        let function = match unit.entry {
+            Entry::Generator => None,
+            _ => Some(FunctionRef(doors::any_function(py, unit)?.cast())),
+        };
         Some(Origin { code: unit.code, function, globals: unit.globals, builtins: unit.builtins, frame: None })
     }
+}
+
+/// Whether a code object's functions make generators.
+///
+/// # Safety
+/// A valid code object.
+unsafe fn is_generator(code: CodeRef) -> bool {
+    use coluber_cpython::layout::code::{FLAG_ASYNC_GENERATOR, FLAG_COROUTINE, FLAG_GENERATOR};
+    // SAFETY: promised by the caller.
+    unsafe { code.flags() & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0 }
 }
 
 /// Takes a snapshot of a unit. A loop's needs a frame.
@@ -251,6 +263,7 @@ fn snapshot(
             return Err(Bailout::new(BailoutReason::OtherTool));
         }
         let entry = match (key.entry, frame) {
+            (UnitEntry::Function, _) if is_generator(code) => Entry::Generator,
             (UnitEntry::Function, _) => Entry::Function,
             (UnitEntry::Loop(header), Some(frame)) => {
                 let base = frame.slot(code.slot_count() as usize);
@@ -258,13 +271,16 @@ fn snapshot(
             }
             (UnitEntry::Loop(_), None) => return Err(failed("no frame at the loop".into())),
         };
+        // The function of a generator may be gone long before its unit (that of a generator expression is).
+        let function = function.filter(|_| entry != Entry::Generator);
         let request = Request {
             code,
             function,
             globals,
             builtins,
             entry: entry.clone(),
-            frame,
+            // What the locals of a generator hold now says little about where it will be resumed.
+            frame: frame.filter(|_| entry != Entry::Generator),
             arguments: &[],
             exits,
             limits: Limits::default(),
@@ -308,7 +324,7 @@ fn snapshot(
         taken.pool.release(py);
         let mut ticket = Ticket { record, functions: Vec::new() };
         // Closures must be able to die while the compiler works: they are looked for when the code is there.
-        if key.entry == UnitEntry::Function
+        if (*record).entry == Entry::Function
             && code.free_count() == 0
             && let Some(function) = function
         {
@@ -642,7 +658,7 @@ pub fn look_at_noisy(py: Attached) -> bool {
         let limit = session::with(|session| session.engine.policy().exit_limit(version)).unwrap_or(u64::MAX);
         unit.look_after(unit.exits_against.get().max(limit));
         let origin = match unit.entry {
-            Entry::Function => Origin::of_record(py, unit),
+            Entry::Function | Entry::Generator => Origin::of_record(py, unit),
             Entry::Loop { .. } => None,
         };
         has_news |= judge(py, id, origin);
@@ -661,7 +677,7 @@ fn want_loop(py: Attached, id: UnitId) {
         let unit = unsafe { &*ground.installed.get(&id)?.record };
         match unit.entry {
             Entry::Loop { header, .. } => Some((unit.code.0 as usize, header, id)),
-            Entry::Function => None,
+            Entry::Function | Entry::Generator => None,
         }
     });
     let Some(place) = place else { return };

@@ -124,7 +124,8 @@ impl Pass for InsertRefcounts {
 fn consumed_permanents(function: &Function, op: &Op) -> Vec<Value> {
     let mut found = Vec::new();
     let mut consume = |value: Value| {
-        if function.ty(value).is_object() && is_held_anyway(function, value) {
+        let is_null = matches!(function.def_op(function.root(value)), Some(Op::NullConstant {}));
+        if function.ty(value).is_object() && !is_null && is_held_anyway(function, value) {
             found.push(value);
         }
     };

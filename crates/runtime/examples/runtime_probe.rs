@@ -39,7 +39,7 @@ unsafe extern "C" fn native(tstate: *mut PyThreadState, frame: Frame, buffer: *m
         let (unit, _) = exits::unit_of_buffer(buffer);
         let depth = match unit.entry {
             Entry::Loop { depth, .. } => depth as usize,
-            Entry::Function => 0,
+            Entry::Function | Entry::Generator => 0,
         };
         for slot in 0..unit.slot_count + depth {
             let value = frame.slot(slot).read();

@@ -1,5 +1,6 @@
 //! Calls out of compiled code: of functions it knows (see [`crate::links`]), and of others with arguments that move.
 
+use crate::creation;
 use crate::doors;
 use crate::enter::{bound_count, callers_operands, enter_by_door, has_evaluator};
 use crate::frames;
@@ -97,6 +98,12 @@ unsafe fn call_moving_function(
                 return enter_by_door(tstate, function, arguments, count_and_flag, keyword_names, &*unit, places);
             }
             if call == doors::default_vectorcall() as usize && !has_evaluator(tstate) {
+                if keyword_names.is_null() {
+                    let made = creation::make_generator(function, arguments, count_and_flag, places);
+                    if !made.is_null() {
+                        return made;
+                    }
+                }
                 return interpret_moving(tstate, function, arguments, count_and_flag, keyword_names, places);
             }
         }

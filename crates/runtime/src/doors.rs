@@ -7,6 +7,7 @@
 //!
 //! *Loop door*: JUMP events of our monitoring tool on the code.
 
+use crate::address_map::AddressMap;
 use crate::arena::Arena;
 use crate::enter::{ATTENTION, attention, function_door, loop_door};
 use crate::gil::UnderGil;
@@ -41,13 +42,15 @@ struct StubbedFunction {
 #[derive(Default)]
 struct Table {
     /// By code object.
-    codes: HashMap<usize, CodeDoors>,
+    codes: AddressMap<CodeDoors>,
     /// By function object.
-    functions: HashMap<usize, StubbedFunction>,
+    functions: AddressMap<StubbedFunction>,
     /// Function by the version it had.
     versions: HashMap<u32, usize>,
     /// By code object and header.
     loops: HashMap<(usize, u32), *const UnitRecord>,
+    /// Of generators, by code object. One of several with different globals is as good as none.
+    generators: AddressMap<Vec<*const UnitRecord>>,
     /// Units whose function doors were closed because the C stack was half full, with their functions.
     deep: Vec<(*const UnitRecord, Vec<usize>)>,
     /// Units whose doors were closed by [`suspend`], with their functions.
@@ -90,6 +93,7 @@ pub fn start(py: Attached) -> Result<(), String> {
         monitoring.release(py);
         return Err(message);
     }
+    crate::generators::start(py);
     with(py, |table| {
         table.disable = disable as usize;
         table.monitoring = Some(monitoring);
@@ -102,12 +106,14 @@ pub fn stop(py: Attached) {
     let units: Vec<_> = with(py, |table| {
         let functions = table.codes.values().flat_map(|doors| doors.units.iter().copied());
         let closed = table.deep.iter().chain(&table.suspended).map(|(unit, _)| *unit);
+        let functions = functions.chain(table.generators.values().flatten().copied());
         functions.chain(table.loops.values().copied()).chain(closed).collect()
     });
     for unit in units {
         // SAFETY: units in the table are alive.
         close_door(py, unsafe { &*unit });
     }
+    crate::generators::stop(py);
     if let Some(monitoring) = with(py, |table| table.monitoring.take()) {
         monitoring.release(py);
     }
@@ -124,8 +130,7 @@ pub unsafe fn open_door(
     unit: &UnitRecord,
     functions: &[*mut PyObject],
 ) -> Result<(), String> {
-    let is_loop = matches!(unit.entry, Entry::Loop { .. });
-    if !is_loop && unit.stub.get().is_none() {
+    if unit.entry == Entry::Function && unit.stub.get().is_none() {
         let code = stub((&raw const *unit) as u64, function_door as *const () as u64);
         unit.stub.set(Some(arena.allocate(&code, &format!("{} [door]", unit.name))?));
     }
@@ -145,8 +150,13 @@ pub unsafe fn open_door(
 
 /// The part of [`open_door`] that [`resume`] does again.
 unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> Result<(), String> {
-    if let Entry::Loop { header, .. } = unit.entry {
-        return open_loop(py, unit, header);
+    match unit.entry {
+        Entry::Loop { header, .. } => return open_loop(py, unit, header),
+        Entry::Generator => {
+            change_generators(py, unit, true);
+            return Ok(());
+        }
+        Entry::Function => {}
     }
     with(py, |table| {
         let doors = table.codes.entry(unit.code.0 as usize).or_insert_with(|| {
@@ -217,9 +227,16 @@ unsafe fn take_stub(function: FunctionRef, version: u32) {
 pub fn close_door(py: Attached, unit: &UnitRecord) -> Vec<*mut PyObject> {
     let key: *const UnitRecord = unit;
     with(py, |table| table.suspended.retain(|(suspended, _)| *suspended != key));
-    if let Entry::Loop { header, .. } = unit.entry {
-        close_loop(py, unit, header);
-        return Vec::new();
+    match unit.entry {
+        Entry::Loop { header, .. } => {
+            close_loop(py, unit, header);
+            return Vec::new();
+        }
+        Entry::Generator => {
+            change_generators(py, unit, false);
+            return Vec::new();
+        }
+        Entry::Function => {}
     }
     links::closed(py, unit);
     let (functions, code_version) = with(py, |table| {
@@ -297,6 +314,7 @@ pub fn suspend(py: Attached) {
             .values()
             .flat_map(|doors| doors.units.iter().copied())
             .chain(table.loops.values().copied())
+            .chain(table.generators.values().flatten().copied())
             .collect()
     });
     for unit in units {
@@ -449,6 +467,29 @@ pub fn find_loop(py: Attached, code: CodeRef, destination: u32) -> FoundLoop {
         Some(unit) => FoundLoop::Unit(*unit),
         None if table.disable != 0 => FoundLoop::Disable(table.disable as *mut PyObject),
         None => FoundLoop::Nothing,
+    })
+}
+
+/// Opens or closes the door of a generator's unit.
+fn change_generators(py: Attached, unit: &UnitRecord, opens: bool) {
+    let key: *const UnitRecord = unit;
+    let open = with(py, |table| {
+        let units = table.generators.entry(unit.code.0 as usize).or_default();
+        units.retain(|other| *other != key);
+        if opens {
+            units.push(key);
+        }
+        table.generators.retain(|_, units| !units.is_empty());
+        table.generators.len()
+    });
+    crate::generators::doors_changed(py, open);
+}
+
+/// The unit for generators of a code object.
+pub fn find_generator(py: Attached, code: CodeRef) -> Option<*const UnitRecord> {
+    with(py, |table| match table.generators.get(&(code.0 as usize))?[..] {
+        [unit] => Some(unit),
+        _ => None,
     })
 }
 

@@ -116,6 +116,16 @@ pub(crate) unsafe fn is_watched(tstate: ThreadState, unit: &UnitRecord) -> bool 
     }
 }
 
+/// Whether a unit is valid and nobody wants to see its code run.
+#[inline]
+pub(crate) unsafe fn may_enter(tstate: ThreadState, unit: &UnitRecord) -> bool {
+    // SAFETY: fields of the thread state, the interpreter state and the code. An invalid unit has checked no version.
+    unsafe {
+        (version_of(tstate) == unit.checked_version.get() && !is_watched_locally(tstate, unit))
+            || (!unit.is_invalid() && !is_watched(tstate, unit))
+    }
+}
+
 /// `_PY_MONITORING_UNGROUPED_EVENTS`, both versions: size of the interpreter's global monitors.
 const UNGROUPED_EVENTS: usize = 16;
 
@@ -600,7 +610,7 @@ unsafe fn empty_slots(frame: Frame, count: usize) {
 }
 
 #[cold]
-unsafe fn attend(tstate: ThreadState, finished: Frame) {
+pub(crate) unsafe fn attend(tstate: ThreadState, finished: Frame) {
     // SAFETY: attached, with no unit of this activation entered; the exception that may be set is kept.
     unsafe {
         let py = Attached::assume();

@@ -7,6 +7,7 @@
 //!
 //! Names are told apart by the hash of the str: a clash invalidates one unit too many, nothing worse.
 
+use crate::address_map::AddressMap;
 use crate::doors;
 use crate::gil::UnderGil;
 use crate::retire;
@@ -29,13 +30,13 @@ struct Registry {
     /// By dict, then hash of the name.
     dicts: HashMap<usize, HashMap<isize, Units>>,
     classes: HashMap<usize, Units>,
-    functions: HashMap<usize, Units>,
+    functions: AddressMap<Units>,
     /// Units by functions that they refer to, whatever else they assume of them.
-    deaths: HashMap<usize, Units>,
+    deaths: AddressMap<Units>,
     /// The same for globals and builtins.
     watched: HashMap<usize, Units>,
     /// Units by the codes they are made of.
-    codes: HashMap<usize, Units>,
+    codes: AddressMap<Units>,
     /// How often a unit was invalidated by (dict, hash of the name).
     changes: HashMap<(usize, isize), u32>,
 }

@@ -5,6 +5,7 @@
 //! - [`arena`], [`stub`]: memory for machine code,
 //! - [`doors`], [`enter`]: opening and closing doors, and what happens when somebody goes through,
 //! - [`links`], [`callees`]: calls of functions out of compiled code,
+//! - [`generators`], [`creation`]: resuming generators and coroutines, making them,
 //! - [`frames`]: interpreter frames,
 //! - [`plan`], [`exits`], [`virtuals`]: leaving compiled code; [`catch`]: exceptions that stay in it,
 //! - [`helpers`]: functions that compiled code calls; [`preserving`]: thunks for its rare calls,
@@ -17,14 +18,17 @@
 //!
 //! The contract between compiled code and this crate is in `ARCHITECTURE.md`.
 
+pub mod address_map;
 pub mod arena;
 pub mod callees;
 pub mod catch;
+pub mod creation;
 pub mod doors;
 pub mod enter;
 pub mod exits;
 pub mod ffi_extra;
 pub mod frames;
+pub mod generators;
 pub mod gil;
 pub mod helpers;
 pub mod invariants;

@@ -79,11 +79,23 @@ unsafe fn own_frame(frame: Frame) -> Option<(Frame, usize)> {
     }
 }
 
+/// The buffer of the unit that runs its own frame.
+unsafe fn buffer_of(own: Frame) -> *mut u64 {
+    // SAFETY: it lies behind a frame on the data stack; in that of a generator compiled code notes it.
+    unsafe {
+        if own.owner() == layout::frame::OWNED_BY_GENERATOR {
+            own.slot(own.code().slot_count() as usize).cast::<*mut u64>().read()
+        } else {
+            own.0.add(8 * own.code().frame_size() as usize).cast()
+        }
+    }
+}
+
 /// Tells an activation to leave when the present call has returned.
 unsafe fn request_leave(own: Frame) {
-    // SAFETY: the buffer lies behind the frame.
+    // SAFETY: the buffer of a running unit.
     unsafe {
-        own.0.add(8 * own.code().frame_size() as usize).cast::<u32>().add(2 * LEAVE_WORD).write(1);
+        buffer_of(own).cast::<u32>().add(2 * LEAVE_WORD).write(1);
     }
     ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
 }
@@ -189,7 +201,7 @@ pub unsafe fn materialize(py: Attached, frame: Frame) {
         if own.is_null() || own.visited() != NATIVE_MARK {
             return;
         }
-        let buffer = own.0.add(8 * own.code().frame_size() as usize).cast::<u64>();
+        let buffer = buffer_of(own);
         let Some(exit_id) = buffer.read().checked_sub(1) else { return };
         let (unit, _) = unit_of_buffer(buffer);
         let Some(exit) = unit.exit(exit_id as usize) else { return };
@@ -282,7 +294,7 @@ unsafe fn kept_object(
             return object;
         }
         KEPT.borrow(py).push(Kept { own: key.0, frame: key.1, place, bits, object: object as usize });
-        let requests = own.0.add(8 * own.code().frame_size() as usize).cast::<u64>().add(LEAVE_WORD);
+        let requests = buffer_of(own).add(LEAVE_WORD);
         requests.write(requests.read() | LOOK_AFTER);
         ATTENTION.fetch_or(attention::OBSERVED, Ordering::Relaxed);
         object

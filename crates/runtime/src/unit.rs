@@ -284,8 +284,9 @@ impl UnitRecord {
             let codes: Vec<_> = parts.codes.iter().map(|id| CodeRef(parts.objects[id.0 as usize].cast())).collect();
             let code = codes[0];
             let flags = code.flags();
-            if flags & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0 {
-                return Err("generators are not entered yet".into());
+            let is_generator = flags & (FLAG_GENERATOR | FLAG_COROUTINE | FLAG_ASYNC_GENERATOR) != 0;
+            if is_generator != (parts.entry == Entry::Generator) || flags & FLAG_ASYNC_GENERATOR != 0 {
+                return Err("asynchronous generators, and loops of generators, are not entered".into());
             }
             let (weak, references) = split_references(&parts);
             for object in &references {
@@ -621,8 +622,8 @@ pub fn target(_py: Attached) -> Target {
         finish_inlined_frame: crate::preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         own_frame_word: u64::from(NATIVE_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
-        vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
         call_moving: crate::callees::call_moving as *const () as u64,
+        vectorcall: crate::creation::call as *const () as u64,
         types,
         foreign_dict_watchers: coluber_cpython::hooks::foreign_dict_watchers(),
         array_type_cell: coluber_cpython::arrays::type_cell(),
@@ -648,6 +649,7 @@ fn interpreter_layout() -> Layout {
     Layout {
         ob_refcnt: object::OB_REFCNT as i32,
         ob_type: object::OB_TYPE as i32,
+        ob_flags: object::OB_FLAGS as i32,
         float_value: float::OB_FVAL as i32,
         long_tag: long::LV_TAG as i32,
         long_digit: long::OB_DIGIT as i32,
@@ -701,6 +703,9 @@ fn interpreter_layout() -> Layout {
         tstate_exc_info: thread_state::EXC_INFO as i32,
         exc_item_value: thread_state::EXC_ITEM_VALUE as i32,
         code_bytes: code::CO_CODE_ADAPTIVE as i32,
+        generator_state_from_frame: generator::GI_FRAME_STATE as i32 - generator::GI_IFRAME as i32,
+        generator_suspended: i64::from(generator::STATE_SUSPENDED),
+        generator_suspended_yield_from: i64::from(generator::STATE_SUSPENDED_YIELD_FROM),
         float_freelist: freelist_offsets(interpreter_state::FREELIST_FLOATS),
         int_freelist: freelist_offsets(interpreter_state::FREELIST_INTS),
         freelist_limit: freelist::MAX_FLOATS as i32,

@@ -410,6 +410,8 @@ pub mod code {
     pub const FLAG_GENERATOR: u32 = 32;
     /// `CO_COROUTINE`
     pub const FLAG_COROUTINE: u32 = 128;
+    /// `CO_ITERABLE_COROUTINE`
+    pub const FLAG_ITERABLE_COROUTINE: u32 = 256;
     /// `CO_ASYNC_GENERATOR`
     pub const FLAG_ASYNC_GENERATOR: u32 = 512;
     /// Kind of a slot in `co_localspluskinds`: holds a cell.
@@ -540,6 +542,8 @@ pub mod thread_state {
     pub const CONTEXT: usize = 208;
     /// `exc_state`
     pub const EXC_STATE: usize = 256;
+    /// `coroutine_origin_tracking_depth`
+    pub const COROUTINE_ORIGIN_TRACKING_DEPTH: usize = 184;
     /// `c_stack_top`
     pub const C_STACK_TOP: usize = 840;
     /// `c_stack_soft_limit`

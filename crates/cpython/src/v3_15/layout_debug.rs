@@ -412,6 +412,8 @@ pub mod code {
     pub const FLAG_GENERATOR: u32 = 32;
     /// `CO_COROUTINE`
     pub const FLAG_COROUTINE: u32 = 128;
+    /// `CO_ITERABLE_COROUTINE`
+    pub const FLAG_ITERABLE_COROUTINE: u32 = 256;
     /// `CO_ASYNC_GENERATOR`
     pub const FLAG_ASYNC_GENERATOR: u32 = 512;
     /// Kind of a slot in `co_localspluskinds`: holds a cell.
@@ -542,6 +544,8 @@ pub mod thread_state {
     pub const CONTEXT: usize = 232;
     /// `exc_state`
     pub const EXC_STATE: usize = 288;
+    /// `coroutine_origin_tracking_depth`
+    pub const COROUTINE_ORIGIN_TRACKING_DEPTH: usize = 208;
     /// `c_stack_top`
     pub const C_STACK_TOP: usize = 984;
     /// `c_stack_soft_limit`

@@ -41,6 +41,8 @@ pub trait Host {
     fn stack(&mut self, index: u32) -> Option<Self::Object>;
     /// The tagged integer in a slot of the operand stack; `None` if there is none.
     fn stack_int(&mut self, index: u32) -> Option<i64>;
+    /// Whether the frame of a generator stands at the instruction.
+    fn stands_at(&mut self, offset: u32) -> bool;
     /// The function the frame runs, borrowed.
     fn function(&mut self) -> Self::Object;
 
@@ -75,6 +77,8 @@ pub trait Host {
     fn has_code(&mut self, function: Self::Object, code: ObjectId) -> bool;
     /// Whether there is one reference to the object.
     fn is_unique(&mut self, object: Self::Object) -> bool;
+    /// Whether there are exactly two references to the object.
+    fn is_shared_pair(&mut self, object: Self::Object) -> bool;
     /// Whether the interpreter's attention is wanted.
     fn is_interrupted(&mut self) -> bool;
     /// Whether somebody holds a frame object of the unit's frame.

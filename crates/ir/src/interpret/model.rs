@@ -397,6 +397,10 @@ impl Host for Model {
         None
     }
 
+    fn stands_at(&mut self, offset: u32) -> bool {
+        offset == 0
+    }
+
     fn function(&mut self) -> Object {
         self.none
     }
@@ -484,6 +488,10 @@ impl Host for Model {
 
     fn is_unique(&mut self, object: Object) -> bool {
         self.entry(object).1 == Some(1)
+    }
+
+    fn is_shared_pair(&mut self, object: Object) -> bool {
+        self.entry(object).1 == Some(2)
     }
 
     fn is_interrupted(&mut self) -> bool {

@@ -101,6 +101,17 @@ fn run_in(model: &mut Model, function: &Function, arguments: &[Literal]) -> Resu
             format!("raises {exception} {}", frames_text(model, frames))
         }
         Outcome::NotEntered => "is not entered".to_string(),
+        Outcome::Suspended { how, offset, value, slots } => {
+            let texts: Vec<_> = slots.iter().map(|slot| slot_text(model, slot)).collect();
+            let text = format!("suspends {how:?} {} @{offset} slots[{}]", model.repr(*value), texts.join(", "));
+            model.decref(*value);
+            for slot in slots {
+                if let FrameSlot::Value(Datum::Object(object)) = slot {
+                    model.decref(*object);
+                }
+            }
+            text
+        }
     };
     if let Outcome::Exited { frames, .. } | Outcome::Raised { frames, .. } = &outcome {
         model.drop_frames(frames);
@@ -287,7 +298,11 @@ impl<'a> Text<'a> {
             };
         }
         let rest = self.rest.trim();
-        match rest.starts_with("exits") || rest.starts_with("raises ") || rest == "is not entered" {
+        match rest.starts_with("exits")
+            || rest.starts_with("raises ")
+            || rest.starts_with("suspends ")
+            || rest == "is not entered"
+        {
             true => Ok(rest.to_string()),
             false => Err(format!("what is `{rest}`?")),
         }

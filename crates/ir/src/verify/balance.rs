@@ -328,7 +328,7 @@ impl Balance<'_, '_> {
                 self.forget(result, holding);
             }
         }
-        if let Op::Return { .. } = op {
+        if let Op::Return { .. } | Op::Suspend { .. } = op {
             for (root, held) in &*holding {
                 if *held != Held::Any {
                     self.report.inst(inst, format!("{root} is still held"));

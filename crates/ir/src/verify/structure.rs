@@ -91,7 +91,7 @@ fn check_block(block: Block, placed: &BTreeSet<Block>, raises: &Raises, report: 
         if op.only_phase().is_some_and(|phase| phase != function.phase) {
             report.inst(inst, format!("{} does not occur in phase {:?}", op.name(), function.phase));
         }
-        if op.is_entry_only() && block != function.entry() {
+        if op.is_entry_only() && !is_entry(function, block) {
             report.inst(inst, format!("{} occurs only in the entry block", op.name()));
         }
         op.for_each_target(|call| {
@@ -106,6 +106,25 @@ fn check_block(block: Block, placed: &BTreeSet<Block>, raises: &Raises, report: 
         check_objects(inst, report);
         check_neighbours(inst, block, &insts[..index], raises, report);
     }
+}
+
+/// Whether nothing but tests where the frame stands lies in front of a block.
+fn is_entry(function: &Function, block: Block) -> bool {
+    if block == function.entry() {
+        return true;
+    }
+    let mut sources = Vec::new();
+    for &source in &function.layout {
+        let terminator = function.blocks[source].insts.last();
+        let ops = terminator.map(|&inst| &function.insts[inst].op);
+        ops.into_iter()
+            .for_each(|op| op.for_each_target(|call| sources.extend((call.block == block).then_some(source))));
+    }
+    let [source] = sources[..] else { return false };
+    let tests_only = function.blocks[source].insts.iter().all(|&inst| {
+        matches!(function.insts[inst].op, Op::IsSuspendedAt { .. } | Op::LoadLocal { .. } | Op::Branch { .. })
+    });
+    source != block && tests_only && is_entry(function, source)
 }
 
 /// A result for each op that has one, of the representation the op says.

@@ -6,6 +6,7 @@
 
 mod containers;
 mod exceptions;
+mod generators;
 mod look_up;
 mod memory;
 mod names;
@@ -15,6 +16,7 @@ mod slices;
 
 pub use containers::*;
 pub use exceptions::*;
+pub use generators::*;
 pub use look_up::*;
 pub use memory::*;
 pub use names::*;
@@ -84,8 +86,10 @@ mod rows {
     pub use super::helper_float_remainder as FloatRemainder;
     pub use super::helper_format_simple as FormatSimple;
     pub use super::helper_format_with_spec as FormatWithSpec;
+    pub use super::helper_get_awaitable as GetAwaitable;
     pub use super::helper_get_iter as GetIter;
     pub use super::helper_get_len as GetLen;
+    pub use super::helper_get_yield_from_iter as GetYieldFromIter;
     pub use super::helper_import_from as ImportFrom;
     pub use super::helper_import_name as ImportName;
     pub use super::helper_invert as Invert;
@@ -127,6 +131,7 @@ mod rows {
     pub use super::helper_raise_unbound_cell as RaiseUnboundCell;
     pub use super::helper_raise_unbound_local as RaiseUnboundLocal;
     pub use super::helper_reraise as Reraise;
+    pub use super::helper_send as Send;
     pub use super::helper_set_add as SetAdd;
     pub use super::helper_set_function_attribute as SetFunctionAttribute;
     pub use super::helper_set_update as SetUpdate;

@@ -1,8 +1,9 @@
 //! Operators, attributes and calls: what runs arbitrary Python code through an object's type.
 
 use super::{Object, object_or_null, tstate, type_name};
+use crate::generators::{self, Resumed};
 use coluber_bytecode::BinaryKind;
-use coluber_cpython::raw::{self, StackRef};
+use coluber_cpython::raw::{self, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::*;
 use std::ptr;
@@ -294,19 +295,40 @@ pub static EXHAUSTED: ExhaustedMark = ExhaustedMark([0; 2]);
 pub unsafe extern "C" fn helper_iter_next(iterator: Object) -> Object {
     // SAFETY: an iterator as `iter` made it: its type has `tp_iternext`.
     unsafe {
+        if generators::is_generator(iterator) {
+            let tstate = ThreadState(PyThreadState_GetUnchecked().cast());
+            match generators::send(tstate, iterator, Py_None()) {
+                Some(Resumed::Yielded(item)) => return item,
+                Some(Resumed::Raised) => return end_of_iteration(),
+                Some(Resumed::Returned(value)) => {
+                    Py_DECREF(value);
+                    return exhausted();
+                }
+                None => {}
+            }
+        }
         let next = (*Py_TYPE(iterator)).tp_iternext.expect("iterators have tp_iternext");
         let item = next(iterator);
-        if !item.is_null() {
-            return item;
-        }
+        if item.is_null() { end_of_iteration() } else { item }
+    }
+}
+
+/// The result of [`helper_iter_next`] when there is no item.
+unsafe fn end_of_iteration() -> Object {
+    // SAFETY: attached.
+    unsafe {
         if !PyErr_Occurred().is_null() {
             if PyErr_ExceptionMatches(PyExc_StopIteration) == 0 {
                 return ptr::null_mut();
             }
             PyErr_Clear();
         }
-        (&raw const EXHAUSTED).cast_mut().cast()
+        exhausted()
     }
+}
+
+fn exhausted() -> Object {
+    (&raw const EXHAUSTED).cast_mut().cast()
 }
 
 /// # Safety
