@@ -7,6 +7,7 @@
 //!
 //! *Loop door*: JUMP events of our monitoring tool on the code.
 
+use crate::address_filter;
 use crate::arena::Arena;
 use crate::enter::{ATTENTION, attention, function_door, loop_door};
 use crate::gil::UnderGil;
@@ -19,7 +20,7 @@ use coluber_cpython::hooks::{self, Monitoring, event};
 use coluber_cpython::raw::{Attached, CodeRef, FunctionRef};
 use pyo3_ffi::{PyObject, vectorcallfunc};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Versions below this mean "never had one" (0) and "lost it" (1).
 const FIRST_VALID_VERSION: u32 = 2;
@@ -58,8 +59,6 @@ struct Table {
 }
 
 static TABLE: UnderGil<Option<Table>> = UnderGil::new(None);
-/// Number of codes with an open function door: creating functions asks only this when there is none.
-static OPEN_CODES: AtomicUsize = AtomicUsize::new(0);
 static DEFAULT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The vectorcall of functions without a door.
@@ -148,6 +147,7 @@ unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> 
     if let Entry::Loop { header, .. } = unit.entry {
         return open_loop(py, unit, header);
     }
+    address_filter::add(unit.code.0 as usize);
     with(py, |table| {
         let doors = table.codes.entry(unit.code.0 as usize).or_insert_with(|| {
             // SAFETY: the unit keeps the code alive.
@@ -158,7 +158,6 @@ unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> 
         if !doors.units.contains(&unit) {
             doors.units.push(unit);
         }
-        OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
     });
     links::opened(py, unit);
     // In debug builds MAKE_FUNCTION asserts that the version is a real one.
@@ -188,6 +187,7 @@ unsafe fn give_stub(py: Attached, unit: &UnitRecord, function: FunctionRef) {
             return;
         }
         let version = function.version();
+        address_filter::add(function.0 as usize);
         with(py, |table| {
             table.functions.insert(function.0 as usize, StubbedFunction { unit, version });
             if version >= FIRST_VALID_VERSION {
@@ -245,7 +245,6 @@ pub fn close_door(py: Attached, unit: &UnitRecord) -> Vec<*mut PyObject> {
                 table.codes.remove(&code);
             }
         }
-        OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
         (functions, code_version)
     });
     if let Some(version) = code_version {
@@ -324,12 +323,9 @@ pub fn resume(py: Attached) {
     }
 }
 
-/// Function watcher: called for every function that is made, changed or dies. Runs no Python code.
+/// Function watcher: called for functions that are made, changed or die, if [`address_filter`] knows the code of a new one,
+/// or else the function. Runs no Python code.
 pub fn on_function(py: Attached, what: i32, function: FunctionRef) {
-    let has_closed = || with(py, |table| !(table.deep.is_empty() && table.suspended.is_empty()));
-    if OPEN_CODES.load(Ordering::Relaxed) == 0 && !has_closed() {
-        return;
-    }
     let address = function.0 as usize;
     match what {
         function_event::CREATE => {

@@ -7,6 +7,7 @@
 //!
 //! Names are told apart by the hash of the str: a clash invalidates one unit too many, nothing worse.
 
+use crate::address_filter;
 use crate::doors;
 use crate::gil::UnderGil;
 use crate::retire;
@@ -120,6 +121,7 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
                 }
                 Dependency::Store { .. } => {}
                 Dependency::Function { function } => {
+                    address_filter::add(object(function) as usize);
                     registry.functions.entry(object(function) as usize).or_default().push(key);
                 }
             }
@@ -128,6 +130,7 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
             registry.codes.entry(code.code.0 as usize).or_default().push(key);
         }
         for function in &unit.weak.functions {
+            address_filter::add(*function as usize);
             registry.deaths.entry(*function as usize).or_default().push(key);
         }
         for dict in &unit.weak.dicts {
@@ -250,6 +253,11 @@ fn on_class(class: TypeRef) {
 fn on_function(event: i32, function: FunctionRef) {
     // SAFETY: watchers run attached.
     let py = unsafe { Attached::assume() };
+    // SAFETY: a new function is complete.
+    let key = if event == function_event::CREATE { unsafe { function.code() }.0 } else { function.0 };
+    if !address_filter::may_be_known(key as usize) {
+        return;
+    }
     doors::on_function(py, event, function);
     let breaks = matches!(
         event,
