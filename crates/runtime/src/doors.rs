@@ -7,7 +7,7 @@
 //!
 //! *Loop door*: JUMP events of our monitoring tool on the code.
 
-use crate::address_map::AddressMap;
+use crate::address_filter;
 use crate::arena::Arena;
 use crate::enter::{ATTENTION, attention, function_door, loop_door};
 use crate::gil::UnderGil;
@@ -20,7 +20,7 @@ use coluber_cpython::hooks::{self, Monitoring, event};
 use coluber_cpython::raw::{Attached, CodeRef, FunctionRef};
 use pyo3_ffi::{PyObject, vectorcallfunc};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Versions below this mean "never had one" (0) and "lost it" (1).
 const FIRST_VALID_VERSION: u32 = 2;
@@ -42,15 +42,15 @@ struct StubbedFunction {
 #[derive(Default)]
 struct Table {
     /// By code object.
-    codes: AddressMap<CodeDoors>,
+    codes: HashMap<usize, CodeDoors>,
     /// By function object.
-    functions: AddressMap<StubbedFunction>,
+    functions: HashMap<usize, StubbedFunction>,
     /// Function by the version it had.
     versions: HashMap<u32, usize>,
     /// By code object and header.
     loops: HashMap<(usize, u32), *const UnitRecord>,
     /// Of generators, by code object. One of several with different globals is as good as none.
-    generators: AddressMap<Vec<*const UnitRecord>>,
+    generators: HashMap<usize, Vec<*const UnitRecord>>,
     /// Units whose function doors were closed because the C stack was half full, with their functions.
     deep: Vec<(*const UnitRecord, Vec<usize>)>,
     /// Units whose doors were closed by [`suspend`], with their functions.
@@ -61,8 +61,6 @@ struct Table {
 }
 
 static TABLE: UnderGil<Option<Table>> = UnderGil::new(None);
-/// Number of codes with an open function door: creating functions asks only this when there is none.
-static OPEN_CODES: AtomicUsize = AtomicUsize::new(0);
 static DEFAULT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The vectorcall of functions without a door.
@@ -158,6 +156,7 @@ unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> 
         }
         Entry::Function => {}
     }
+    address_filter::add(unit.code.0 as usize);
     with(py, |table| {
         let doors = table.codes.entry(unit.code.0 as usize).or_insert_with(|| {
             // SAFETY: the unit keeps the code alive.
@@ -168,7 +167,6 @@ unsafe fn open(py: Attached, unit: &UnitRecord, functions: &[*mut PyObject]) -> 
         if !doors.units.contains(&unit) {
             doors.units.push(unit);
         }
-        OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
     });
     links::opened(py, unit);
     // In debug builds MAKE_FUNCTION asserts that the version is a real one.
@@ -198,6 +196,7 @@ unsafe fn give_stub(py: Attached, unit: &UnitRecord, function: FunctionRef) {
             return;
         }
         let version = function.version();
+        address_filter::add(function.0 as usize);
         with(py, |table| {
             table.functions.insert(function.0 as usize, StubbedFunction { unit, version });
             if version >= FIRST_VALID_VERSION {
@@ -262,7 +261,6 @@ pub fn close_door(py: Attached, unit: &UnitRecord) -> Vec<*mut PyObject> {
                 table.codes.remove(&code);
             }
         }
-        OPEN_CODES.store(table.codes.len(), Ordering::Relaxed);
         (functions, code_version)
     });
     if let Some(version) = code_version {
@@ -342,12 +340,9 @@ pub fn resume(py: Attached) {
     }
 }
 
-/// Function watcher: called for every function that is made, changed or dies. Runs no Python code.
+/// Function watcher: called for functions that are made, changed or die, if [`address_filter`] knows the code of a new one,
+/// or else the function. Runs no Python code.
 pub fn on_function(py: Attached, what: i32, function: FunctionRef) {
-    let has_closed = || with(py, |table| !(table.deep.is_empty() && table.suspended.is_empty()));
-    if OPEN_CODES.load(Ordering::Relaxed) == 0 && !has_closed() {
-        return;
-    }
     let address = function.0 as usize;
     match what {
         function_event::CREATE => {

@@ -7,7 +7,7 @@
 //!
 //! Names are told apart by the hash of the str: a clash invalidates one unit too many, nothing worse.
 
-use crate::address_map::AddressMap;
+use crate::address_filter;
 use crate::doors;
 use crate::gil::UnderGil;
 use crate::retire;
@@ -30,13 +30,13 @@ struct Registry {
     /// By dict, then hash of the name.
     dicts: HashMap<usize, HashMap<isize, Units>>,
     classes: HashMap<usize, Units>,
-    functions: AddressMap<Units>,
+    functions: HashMap<usize, Units>,
     /// Units by functions that they refer to, whatever else they assume of them.
-    deaths: AddressMap<Units>,
+    deaths: HashMap<usize, Units>,
     /// The same for globals and builtins.
     watched: HashMap<usize, Units>,
     /// Units by the codes they are made of.
-    codes: AddressMap<Units>,
+    codes: HashMap<usize, Units>,
     /// How often a unit was invalidated by (dict, hash of the name).
     changes: HashMap<(usize, isize), u32>,
 }
@@ -121,6 +121,7 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
                 }
                 Dependency::Store { .. } => {}
                 Dependency::Function { function } => {
+                    address_filter::add(object(function) as usize);
                     registry.functions.entry(object(function) as usize).or_default().push(key);
                 }
             }
@@ -129,6 +130,7 @@ pub unsafe fn add(py: Attached, unit: &UnitRecord, dependencies: &[Dependency]) 
             registry.codes.entry(code.code.0 as usize).or_default().push(key);
         }
         for function in &unit.weak.functions {
+            address_filter::add(*function as usize);
             registry.deaths.entry(*function as usize).or_default().push(key);
         }
         for dict in &unit.weak.dicts {
@@ -251,6 +253,11 @@ fn on_class(class: TypeRef) {
 fn on_function(event: i32, function: FunctionRef) {
     // SAFETY: watchers run attached.
     let py = unsafe { Attached::assume() };
+    // SAFETY: a new function is complete.
+    let key = if event == function_event::CREATE { unsafe { function.code() }.0 } else { function.0 };
+    if !address_filter::may_be_known(key as usize) {
+        return;
+    }
     doors::on_function(py, event, function);
     let breaks = matches!(
         event,

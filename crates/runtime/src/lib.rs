@@ -13,12 +13,12 @@
 //! - [`observers`]: making the locals of running compiled code visible,
 //! - [`tools`]: other tools that listen to a code object,
 //! - [`invariants`], [`retire`]: what units assume, and how they end,
-//! - [`gil`]: state under the GIL,
+//! - [`gil`]: state under the GIL; [`address_filter`]: what the function watcher need not look up,
 //! - [`ffi_extra`]: interpreter functions that `coluber-cpython` does not declare.
 //!
 //! The contract between compiled code and this crate is in `ARCHITECTURE.md`.
 
-pub mod address_map;
+pub mod address_filter;
 pub mod arena;
 pub mod callees;
 pub mod catch;
