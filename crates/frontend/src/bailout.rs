@@ -7,6 +7,8 @@ use coluber_bytecode::Offset;
 pub enum BailoutReason {
     /// A loop in a generator, an asynchronous generator, or one of an unknown form.
     Generator,
+    /// A generator with `yield from`: each item would pass through every level of a chain, which the interpreter does faster.
+    YieldFrom,
     /// An opcode without a translation.
     Opcode(&'static str),
     /// Control flow with two ways into a loop, or too many copies of it.
@@ -27,6 +29,7 @@ impl std::fmt::Display for BailoutReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             BailoutReason::Generator => write!(f, "generator"),
+            BailoutReason::YieldFrom => write!(f, "yield from"),
             BailoutReason::Opcode(name) => write!(f, "opcode {name}"),
             BailoutReason::ControlFlow => write!(f, "control flow"),
             BailoutReason::TooLarge => write!(f, "too large"),

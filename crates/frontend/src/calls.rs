@@ -326,6 +326,14 @@ impl Translator<'_> {
                 let state = self.before();
                 self.emit_value(Op::FloatToInt { value, state })
             }
+            (Some(Kind::Str), _) => {
+                let operand = self.object(operand);
+                self.rely_on_invariants();
+                let to_str = self.int(1);
+                let text = self.invoke(Helper::ConvertValue, &[operand, to_str]).expect("a str is a result");
+                self.finish_call(count, text)?;
+                return Ok(true);
+            }
             _ => return Ok(false),
         };
         self.rely_on_invariants();

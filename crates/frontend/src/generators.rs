@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
-use coluber_bytecode::{Code, Feedback, Instruction, Kind, Offset, Op as Bytecode, Seen};
+use coluber_bytecode::{Code, Feedback, Instruction, Offset, Op as Bytecode, Seen};
 use coluber_ir::ops::{ExitReason, Suspension};
 use coluber_ir::{BlockCall, Helper, Op, Value};
 use std::collections::HashSet;
@@ -53,6 +53,7 @@ impl Translator<'_> {
     /// Translates the unit of a generator.
     pub(crate) fn translate_generator(&mut self, code: &Code) -> Result<(), Bailout> {
         if self.assumptions.resume_points.is_empty() {
+            refuse_what_loses(code)?;
             let first = first_resume_point(code)?;
             self.assumptions.resume_points.push(first);
         }
@@ -222,27 +223,15 @@ impl Translator<'_> {
         }
         Ok(())
     }
+}
 
-    /// `yield from`: what is delegated to.
-    pub(crate) fn get_yield_from_iter(&mut self) -> Result<(), Bailout> {
-        let iterable = self.peek(1)?;
-        if self.code().indexed_loops {
-            // The interpreter walks these by an index.
-            for kind in [Kind::List, Kind::Tuple] {
-                let state = self.before();
-                let condition = self.is_not_kind(iterable, kind);
-                self.emit(Op::GuardTrue { condition, state });
-            }
-        }
-        let iterator = self.invoke(Helper::GetYieldFromIter, &[iterable]).expect("an iterator is a result");
-        let iterable = self.pop()?;
-        self.push(iterator);
-        for _ in 1..self.code().iterator_slots {
-            self.push_slot(Slot::Null);
-        }
-        self.release(iterable);
-        Ok(())
+/// Generators that the interpreter resumes at least as fast.
+fn refuse_what_loses(code: &Code) -> Result<(), Bailout> {
+    let delegation = code.instructions.iter().find(|instruction| instruction.op == Bytecode::GetYieldFromIter);
+    if let Some(instruction) = delegation {
+        return Err(Bailout::new(BailoutReason::YieldFrom, instruction.offset));
     }
+    Ok(())
 }
 
 /// In front of the first instruction of the body: behind RETURN_GENERATOR, with `None` sent.

@@ -403,7 +403,6 @@ impl Translator<'_> {
             Bytecode::YieldValue { argument } => self.yield_value(argument, instruction)?,
             Bytecode::Send { .. } => self.send()?,
             Bytecode::EndSend => self.end_send()?,
-            Bytecode::GetYieldFromIter => self.get_yield_from_iter()?,
             Bytecode::GetAwaitable { argument } => {
                 let number = self.int(i64::from(argument));
                 self.plain(Helper::GetAwaitable, 1, &[number])?;
@@ -411,6 +410,7 @@ impl Translator<'_> {
             Bytecode::BuildTemplate
             | Bytecode::BuildInterpolation { .. }
             | Bytecode::ReturnGenerator
+            | Bytecode::GetYieldFromIter
             | Bytecode::CleanupThrow
             | Bytecode::GetAiter
             | Bytecode::GetAnext

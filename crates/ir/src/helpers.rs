@@ -137,8 +137,6 @@ macro_rules! for_each_helper {
             UnpackEx(O, I, I, out) -> U, python;
             /// `iter(object)`.
             GetIter(O) -> O, python;
-            /// What `yield from` delegates to.
-            GetYieldFromIter(frame, O) -> O, python;
             /// What `await` delegates to; the number is the opcode's argument.
             GetAwaitable(O, I) -> O, python;
             /// Resumes what `yield from` or `await` delegates to: receiver, value sent. Output 0 is NULL if it yielded the

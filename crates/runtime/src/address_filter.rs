@@ -3,7 +3,8 @@
 //! The function watcher is called for every function that is made or dies; a program that makes a closure per item should pay
 //! two or three nanoseconds for it, not a look into several maps.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use coluber_cpython::Attached;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const WORDS: usize = 1 << 11;
 
@@ -15,7 +16,11 @@ fn place(address: usize) -> (usize, u64) {
     (mixed as usize >> 6, 1 << (mixed & 63))
 }
 
-/// From now on [`may_be_known`] is true for the address. Nothing is ever taken out: a map that is asked in vain does no harm.
+/// So many look-ups in vain are worth a [`renew`].
+const MAX_VAIN: usize = 2000;
+static VAIN: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on [`may_be_known`] is true for the address.
 pub fn add(address: usize) {
     let (word, bit) = place(address);
     BITS[word].fetch_or(bit, Ordering::Relaxed);
@@ -26,6 +31,19 @@ pub fn add(address: usize) {
 pub fn may_be_known(address: usize) -> bool {
     let (word, bit) = place(address);
     BITS[word].load(Ordering::Relaxed) & bit != 0
+}
+
+/// Notes that an address that may have been known was not. `true`: this has been so often that the filter should be renewed.
+/// The memory of a function that once was known may have become that of a closure that is made again and again.
+pub fn note_vain() -> bool {
+    VAIN.fetch_add(1, Ordering::Relaxed) >= MAX_VAIN
+}
+
+/// Forgets all addresses but these.
+pub fn renew(_py: Attached, known: impl Iterator<Item = usize>) {
+    VAIN.store(0, Ordering::Relaxed);
+    BITS.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    known.for_each(add);
 }
 
 #[cfg(test)]

@@ -342,35 +342,46 @@ pub fn resume(py: Attached) {
 
 /// Function watcher: called for functions that are made, changed or die, if [`address_filter`] knows the code of a new one,
 /// or else the function. Runs no Python code.
-pub fn on_function(py: Attached, what: i32, function: FunctionRef) {
+/// Returns whether it was known.
+pub fn on_function(py: Attached, what: i32, function: FunctionRef) -> bool {
     let address = function.0 as usize;
     match what {
         function_event::CREATE => {
             // SAFETY: the new function is complete.
             let code = unsafe { function.code() };
             let units = with(py, |table| table.codes.get(&(code.0 as usize)).map(|doors| doors.units.clone()));
+            let is_known = units.is_some();
             for unit in units.into_iter().flatten() {
                 // SAFETY: units in the table are alive.
                 unsafe { give_stub(py, &*unit, function) };
             }
+            is_known
         }
-        function_event::DESTROY => with(py, |table| {
-            table.forget(address);
-        }),
+        function_event::DESTROY => with(py, |table| table.forget(address)),
         function_event::MODIFY_CODE => {
-            if with(py, |table| table.forget(address)) {
+            let had_stub = with(py, |table| table.forget(address));
+            if had_stub {
                 // SAFETY: the function is alive; its version goes away with its code.
                 unsafe { take_stub(function, 0) };
             }
+            had_stub
         }
         // Call sites that know the old version must not find it again.
         _ => with(py, |table| {
-            if let Some(stubbed) = table.functions.get_mut(&address) {
-                table.versions.remove(&stubbed.version);
-                stubbed.version = 0;
-            }
+            let Some(stubbed) = table.functions.get_mut(&address) else { return false };
+            table.versions.remove(&stubbed.version);
+            stubbed.version = 0;
+            true
         }),
     }
+}
+
+/// Addresses that [`on_function`] wants to hear of.
+pub fn known_addresses(py: Attached) -> Vec<usize> {
+    with(py, |table| {
+        let closed = table.deep.iter().chain(&table.suspended).flat_map(|(_, functions)| functions);
+        table.codes.keys().chain(table.functions.keys()).chain(closed).copied().collect()
+    })
 }
 
 impl Table {

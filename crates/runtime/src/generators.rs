@@ -265,11 +265,21 @@ unsafe extern "C" fn next_of_generator(generator: *mut PyObject) -> *mut PyObjec
                 Py_DECREF(value);
                 ptr::null_mut()
             }
-            None => {
-                let original = std::mem::transmute::<*mut (), iternextfunc>(ITERNEXT.load(Ordering::Relaxed));
-                original(generator)
-            }
+            None => next_interpreted(generator),
         }
+    }
+}
+
+/// `tp_iternext` of generators as it was.
+///
+/// # Safety
+/// Attached, with a generator that the caller holds.
+#[inline]
+pub unsafe fn next_interpreted(generator: *mut PyObject) -> *mut PyObject {
+    // SAFETY: promised by the caller; the slot held a function of this type when we were put in, as we were if anybody gets here.
+    unsafe {
+        let original = std::mem::transmute::<*mut (), iternextfunc>(ITERNEXT.load(Ordering::Relaxed));
+        original(generator)
     }
 }
 

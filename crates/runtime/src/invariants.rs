@@ -258,7 +258,7 @@ fn on_function(event: i32, function: FunctionRef) {
     if !address_filter::may_be_known(key as usize) {
         return;
     }
-    doors::on_function(py, event, function);
+    let mut is_known = doors::on_function(py, event, function);
     let breaks = matches!(
         event,
         function_event::DESTROY
@@ -276,6 +276,14 @@ fn on_function(event: i32, function: FunctionRef) {
             }
             units
         });
+        is_known |= !broken.is_empty();
         break_units(py, broken, if is_dying { address } else { 0 });
+    }
+    if !is_known && address_filter::note_vain() {
+        let known = doors::known_addresses(py).into_iter();
+        with(py, |registry| {
+            let ours = registry.functions.keys().chain(registry.deaths.keys()).copied();
+            address_filter::renew(py, known.chain(ours));
+        });
     }
 }

@@ -1,35 +1,12 @@
-//! `yield from` and `await`.
+//! `await`.
 
 use super::Object;
 use crate::generators::{self, Resumed};
-use coluber_cpython::raw::{Frame, ThreadState};
-use coluber_cpython::{ffi, layout};
+use coluber_cpython::ffi;
+use coluber_cpython::raw::ThreadState;
 use pyo3_ffi::*;
 use std::ffi::c_int;
 use std::ptr;
-
-/// `GET_YIELD_FROM_ITER` (`Python/bytecodes.c`, 3.14) and `GET_ITER` with an operand (3.15).
-///
-/// # Safety
-/// See [`super::helper_binary_op`]; the frame is the one that executes it.
-pub unsafe extern "C" fn helper_get_yield_from_iter(frame: Frame, iterable: Object) -> Object {
-    use layout::code::{FLAG_COROUTINE, FLAG_ITERABLE_COROUTINE};
-    // SAFETY: an object.
-    unsafe {
-        if generators::is_coroutine(iterable) {
-            if frame.code().flags() & (FLAG_COROUTINE | FLAG_ITERABLE_COROUTINE) == 0 {
-                let message = c"cannot 'yield from' a coroutine object in a non-coroutine generator";
-                PyErr_SetString(PyExc_TypeError, message.as_ptr());
-                return ptr::null_mut();
-            }
-            return Py_NewRef(iterable);
-        }
-        if generators::is_generator(iterable) {
-            return Py_NewRef(iterable);
-        }
-        PyObject_GetIter(iterable)
-    }
-}
 
 /// # Safety
 /// See [`super::helper_binary_op`].

@@ -89,7 +89,6 @@ mod rows {
     pub use super::helper_get_awaitable as GetAwaitable;
     pub use super::helper_get_iter as GetIter;
     pub use super::helper_get_len as GetLen;
-    pub use super::helper_get_yield_from_iter as GetYieldFromIter;
     pub use super::helper_import_from as ImportFrom;
     pub use super::helper_import_name as ImportName;
     pub use super::helper_invert as Invert;

@@ -304,7 +304,10 @@ pub unsafe extern "C" fn helper_iter_next(iterator: Object) -> Object {
                     Py_DECREF(value);
                     return exhausted();
                 }
-                None => {}
+                None => {
+                    let item = generators::next_interpreted(iterator);
+                    return if item.is_null() { end_of_iteration() } else { item };
+                }
             }
         }
         let next = (*Py_TYPE(iterator)).tp_iternext.expect("iterators have tp_iternext");
