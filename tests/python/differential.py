@@ -30,6 +30,8 @@ HERE = Path(__file__).parent
 #: Calls of each case; the last `MEASURED` are those whose references are counted.
 CALLS = 8
 MEASURED = 4
+#: What stderr says when the compiler refused its own work: the program stays interpreted, so nothing else would show.
+DEFECTS = ("internal error", "a bug in Coluber", "panicked")
 #: Calls when references seem to leak.
 WARM_CALLS = 60
 
@@ -123,6 +125,8 @@ def compare(path: Path, plain: Run, other: Run, mode: Mode, known: bool = False)
                 found += [f"{name}: {what}" for what in _leaks(expected, got)]
         if mode.expects_compiled and got["interpreted"]:
             found.append(f"{name}: not compiled: " + "\n".join(got["interpreted"]))
+    if not known:
+        found += [line for line in other.errors.splitlines() if any(word in line for word in DEFECTS)][:3]
     if other.status != 0 and not known:
         missing = [name for name in plain.cases if name not in other.cases]
         found.append(f"status {other.status} in {missing[:1] or 'no case'}:\n{other.errors[-3000:]}")

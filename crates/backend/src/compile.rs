@@ -7,7 +7,7 @@ use coluber_ir::exit_table::PackedExits;
 use cranelift_codegen::ir::{AbiParam, Signature, UserFuncName, types};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
-use cranelift_codegen::{Context, control::ControlPlane};
+use cranelift_codegen::{CodegenError, Context, control::ControlPlane};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use std::sync::OnceLock;
 
@@ -40,18 +40,37 @@ fn isa() -> Result<OwnedTargetIsa, String> {
     .clone()
 }
 
+/// Why there is no code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The processor is not supported, or the function passes a limit of Cranelift's.
+    Refused(String),
+    /// A bug of ours: what was lowered is not what Cranelift takes.
+    Defect(String),
+}
+
+impl From<CodegenError> for Failure {
+    fn from(error: CodegenError) -> Failure {
+        match error {
+            CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge | CodegenError::Unsupported(_) => {
+                Failure::Refused(format!("Cranelift: {error:?}"))
+            }
+            other => Failure::Defect(format!("Cranelift: {other:?}")),
+        }
+    }
+}
+
 /// Compiles a function in phase `Counted`.
 ///
 /// # Errors
-/// A message when the processor is not supported or Cranelift refuses the function (a bug of ours; the unit is not
-/// compiled).
+/// [`Failure`]; the unit is not compiled.
 pub fn compile(
     function: &Function,
     target: &Target,
     addresses: &Addresses,
     options: &Options,
-) -> Result<CompiledCode, String> {
-    let isa = isa()?;
+) -> Result<CompiledCode, Failure> {
+    let isa = isa().map_err(Failure::Refused)?;
     let mut signature = Signature::new(CallConv::SystemV);
     for _ in 0..3 {
         signature.params.push(AbiParam::new(types::I64));
@@ -61,17 +80,17 @@ pub fn compile(
     context.func = cranelift_codegen::ir::Function::with_name_signature(UserFuncName::user(0, 0), signature);
     let mut builder_context = FunctionBuilderContext::new();
     let builder = FunctionBuilder::new(&mut context.func, &mut builder_context);
-    let lowered = Lowerer::new(function, target, addresses, options, builder).run(isa.frontend_config())?;
+    let lowered = Lowerer::new(function, target, addresses, options, builder)
+        .run(isa.frontend_config())
+        .map_err(Failure::Defect)?;
     if options.verify {
         cranelift_codegen::verify_function(&context.func, &*isa)
-            .map_err(|errors| format!("Cranelift's verifier: {errors}\n{}", context.func.display()))?;
+            .map_err(|errors| Failure::Defect(format!("Cranelift's verifier: {errors}\n{}", context.func.display())))?;
     }
     let clif = options.clif.then(|| context.func.display().to_string());
-    let code = context
-        .compile(&*isa, &mut ControlPlane::default())
-        .map_err(|error| format!("Cranelift: {:?}", error.inner))?;
+    let code = context.compile(&*isa, &mut ControlPlane::default()).map_err(|error| Failure::from(error.inner))?;
     if !code.buffer.relocs().is_empty() {
-        return Err("the code has relocations".to_owned());
+        return Err(Failure::Defect("the code has relocations".to_owned()));
     }
     let sources = code
         .buffer

@@ -28,5 +28,5 @@ mod references;
 mod slots;
 pub mod target;
 
-pub use compile::{Options, compile};
+pub use compile::{Failure, Options, compile};
 pub use target::{Addresses, CompiledCode, Layout, RecordOffsets, Target, UnitAddresses};

@@ -2,7 +2,8 @@
 //!
 //! Each file runs in a process of its own under a time-out. Outcomes come from regrtest's JUnit file; a process that dies
 //! leaves none, and then every test of the file counts as missing. What the interpreter does alone is remembered
-//! beside its environment. A difference is shown only if it comes again when the file runs once more, alone.
+//! beside its environment. A difference is shown only if it comes again when the file runs once more, alone. The compiler's
+//! verifiers are on, but where heat is sampled as users have it; what they refuse counts as a failure of the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,11 +46,12 @@ impl Mode {
     fn variables(self) -> &'static [(&'static str, &'static str)] {
         const SECOND_CALL: (&str, &str) = ("COLUBER_HOT", "call:2");
         const NOT_BESIDE: (&str, &str) = ("COLUBER_BACKGROUND", "0");
+        const VERIFIED: (&str, &str) = ("COLUBER_VERIFY", "1");
         match self {
             Self::Sample => &[],
-            Self::SecondCall => &[SECOND_CALL, NOT_BESIDE],
-            Self::Exits => &[SECOND_CALL, NOT_BESIDE, ("COLUBER_EXITS", "random:1:20")],
-            Self::Baseline => &[SECOND_CALL, NOT_BESIDE, ("COLUBER_STRATEGY", "baseline")],
+            Self::SecondCall => &[SECOND_CALL, NOT_BESIDE, VERIFIED],
+            Self::Exits => &[SECOND_CALL, NOT_BESIDE, VERIFIED, ("COLUBER_EXITS", "random:1:20")],
+            Self::Baseline => &[SECOND_CALL, NOT_BESIDE, VERIFIED, ("COLUBER_STRATEGY", "baseline")],
         }
     }
 }
@@ -112,7 +114,13 @@ struct Run {
     death: Option<String>,
     /// The end of its output.
     tail: Vec<String>,
+    /// What the compiler said of defects of its own.
+    #[serde(default)]
+    defects: Vec<String>,
 }
+
+/// How the compiler speaks of its own defects.
+const DEFECTS: [&str; 3] = ["coluber: internal error", "coluber: a bug in Coluber", "panicked at crates/"];
 
 impl Run {
     fn outcome(&self, test: &str) -> Outcome {
@@ -143,7 +151,7 @@ struct Report {
 
 impl Report {
     fn is_sound(&self) -> bool {
-        !self.has_new_death() && !self.differences.iter().any(Difference::is_worse)
+        !self.has_new_death() && self.with.defects.is_empty() && !self.differences.iter().any(Difference::is_worse)
     }
 
     fn has_new_death(&self) -> bool {
@@ -240,6 +248,7 @@ impl Suite<'_> {
         report.without.death = report.without.death.take().or(without.death);
         // A crash that does not come again is a crash.
         report.with.death = report.with.death.take().or(with.death);
+        report.with.defects.extend(with.defects);
         let after = report.differences.len() + usize::from(report.has_new_death());
         report.unsteady = before.saturating_sub(after);
         Ok(())
@@ -300,9 +309,14 @@ impl Suite<'_> {
             tests: outcomes(&text).unwrap_or_default(),
             seconds: start.elapsed().as_secs_f64(),
             death,
+            defects: lines.iter().filter(|line| is_about_a_defect(line)).map(|line| (*line).to_owned()).collect(),
             tail: lines[lines.len().saturating_sub(LINES_SHOWN)..].iter().map(|line| (*line).to_owned()).collect(),
         })
     }
+}
+
+fn is_about_a_defect(line: &str) -> bool {
+    DEFECTS.iter().any(|words| line.contains(words))
 }
 
 /// Runs a command to its end or the time-out, with its output in a file; says how it died, if it did.
@@ -365,6 +379,7 @@ fn differences(without: &Run, with: &Run) -> Vec<Difference> {
 fn print_file(file: &str, report: &Report) {
     let verdict = match (&report.with.death, report.differences.len()) {
         (Some(death), _) => death.clone(),
+        (None, _) if !report.with.defects.is_empty() => "the compiler refused its own work".to_owned(),
         (None, 0) => "equal".to_owned(),
         (None, count) => format!("{count} differences"),
     };
@@ -392,18 +407,23 @@ fn summarize(reports: &BTreeMap<String, Report>) -> bool {
                 println!("  {}: {} without, {} with", difference.test, difference.without, difference.with);
             }
         }
+        for line in report.with.defects.iter().take(LINES_SHOWN) {
+            println!("  {line}");
+        }
         if report.unsteady > 0 {
             println!("  {} differences did not come again", report.unsteady);
         }
     }
     let tests: usize = reports.values().map(|report| report.with.tests.len()).sum();
     let deaths = reports.values().filter(|report| report.has_new_death()).count();
+    let refusals = reports.values().filter(|report| !report.with.defects.is_empty()).count();
     let alive = || reports.values().filter(|report| !report.has_new_death());
     let worse = alive().flat_map(|report| &report.differences).filter(|one| one.is_worse()).count();
     let better = alive().flat_map(|report| &report.differences).count() - worse;
     let names = reports.iter().filter(|(_, report)| !report.is_sound()).map(|(file, _)| file.as_str());
     println!(
-        "\n{} files, {tests} tests: {deaths} files died, {worse} new failures, {better} other differences",
+        "\n{} files, {tests} tests: {deaths} files died, {worse} new failures, {better} other differences, {refusals} files \
+         with units that the compiler refused",
         reports.len()
     );
     let names: Vec<&str> = names.collect();
@@ -428,6 +448,15 @@ mod tests {
         </testsuite></testsuites>"#;
         let found: Vec<Outcome> = outcomes(text).unwrap().into_values().collect();
         assert_eq!(found, [Outcome::Passed, Outcome::Failed, Outcome::Skipped, Outcome::Error]);
+    }
+
+    #[test]
+    fn a_refusal_of_the_compiler_is_no_sound_report() {
+        let line = "coluber: internal error, f (file:1) is not compiled: after built: v1 is still held";
+        assert!(is_about_a_defect(line) && !is_about_a_defect("SystemError: internal error"));
+        let with = Run { defects: vec![line.to_owned()], ..Run::default() };
+        let report = Report { without: Run::default(), with, differences: vec![], unsteady: 0 };
+        assert!(!report.is_sound());
     }
 
     #[test]

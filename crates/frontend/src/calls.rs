@@ -144,6 +144,14 @@ impl Translator<'_> {
         if is_unfit {
             self.refuse_operator();
         }
+        if matches!(continuation, Continuation::DropNone | Continuation::DropProvenNone) {
+            // It is None, whatever else stands for it: from here on None itself waits on the stack, which nobody has to drop.
+            self.after_return();
+            let none = self.emit_value(Op::NoneConstant {});
+            self.push(none);
+            self.release(value);
+            value = self.pop()?;
+        }
         // The result has left the callee's stack but must survive the end of its locals.
         self.push(value);
         let slots = self.end_activation();

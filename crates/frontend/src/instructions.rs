@@ -438,7 +438,9 @@ impl Translator<'_> {
             Type::F64 => coluber_ir::Kind::Float,
             _ => return Ok(()),
         };
-        let is_unknown = self.ty(new).is_object() && self.kind(new).is_none_or(|known| known == kind);
+        // What may be unbound (a comprehension gives its variable back) is no number to be sure of.
+        let is_bound = self.ty(new).is_object() && !self.ty(new).is_nullable();
+        let is_unknown = is_bound && self.kind(new).is_none_or(|known| known == kind);
         let may_guard = self.settings.speculate && !self.is_inside_instruction && !self.gave_up(instruction);
         if may_guard && is_unknown && self.is_numeric_local(local) {
             self.unbox(new, kind);

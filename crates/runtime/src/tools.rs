@@ -12,6 +12,8 @@
 //!   which nobody but us is listening and a second tool comes later, it forgets about the instructions
 //!   (`update_instrumentation_data` makes an empty table of their tools, 3.14 and 3.15). `pdb.set_trace` asks in this order; so
 //!   the table is made before.
+//! - *Who listens*. In the modes that count calls we listen to all code, which is nobody's business: `get_events` and
+//!   `_all_events` leave our tool out, which listens to no global events where heat is sampled.
 //!
 //! Deliberately not here: global events of other sorts, which change the version.
 
@@ -23,7 +25,9 @@ use coluber_cpython::hooks::{self, Interposed, TOOL_ID, event, interpose_builtin
 use coluber_cpython::layout;
 use coluber_cpython::raw::{Attached, CodeRef, Frame, ThreadState, TypeRef, is_exactly};
 use pyo3_ffi::{
-    METH_FASTCALL, METH_NOARGS, Py_DECREF, Py_INCREF, Py_ssize_t, PyCode_Type, PyErr_Clear, PyLong_AsLong, PyObject,
+    METH_FASTCALL, METH_NOARGS, METH_O, Py_DECREF, Py_INCREF, Py_XDECREF, Py_ssize_t, PyCode_Type, PyDict_New,
+    PyDict_Next, PyDict_SetItem, PyErr_Clear, PyErr_GetRaisedException, PyErr_SetRaisedException, PyLong_AsLong,
+    PyLong_FromLong, PyObject,
 };
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -35,9 +39,11 @@ static INTERPOSED: UnderGil<Vec<Interposed>> = UnderGil::new(Vec::new());
 
 /// Puts our function in front.
 pub fn start(py: Attached) -> Result<(), String> {
-    let builtins: [(&CStr, &CStr, c_int, *mut c_void, &AtomicPtr<c_void>); 4] = [
+    let builtins: [(&CStr, &CStr, c_int, *mut c_void, &AtomicPtr<c_void>); 6] = [
         (c"sys.monitoring", c"set_local_events", METH_FASTCALL, set_local_events as *mut c_void, &ORIGINAL),
         (c"sys.monitoring", c"set_events", METH_FASTCALL, set_events as *mut c_void, &SET_EVENTS),
+        (c"sys.monitoring", c"get_events", METH_O, get_events as *mut c_void, &GET_EVENTS),
+        (c"sys.monitoring", c"_all_events", METH_NOARGS, all_events as *mut c_void, &ALL_EVENTS),
         (c"_tracemalloc", c"start", METH_FASTCALL, start_tracing as *mut c_void, &START_TRACING),
         (c"_tracemalloc", c"stop", METH_NOARGS, stop_tracing as *mut c_void, &STOP_TRACING),
     ];
@@ -155,12 +161,17 @@ unsafe fn set_with_table(
         IS_PREPARING.store(true, Ordering::Relaxed);
         let second = if is_ours { hooks::SecondTool::listen(py, code) } else { None };
         let result = original(frame, value, closure);
+        // Going, the second tool calls builtins, which must not see the setter's exception.
+        let error = PyErr_GetRaisedException();
         drop(second);
+        PyErr_SetRaisedException(error);
         IS_PREPARING.store(false, Ordering::Relaxed);
         result
     }
 }
 
+static GET_EVENTS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
+static ALL_EVENTS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static SET_EVENTS: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static START_TRACING: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 static STOP_TRACING: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
@@ -192,6 +203,52 @@ unsafe extern "C" fn set_events(first: usize, second: usize, third: usize, fourt
             update(Attached::assume());
         }
         result
+    }
+}
+
+unsafe extern "C" fn get_events(first: usize, second: usize, third: usize, fourth: usize) -> *mut PyObject {
+    // SAFETY: called as the builtin with one argument, which it has converted to an int when it returns something.
+    unsafe {
+        let result = call(&GET_EVENTS, [first, second, third, fourth]);
+        if result.is_null() {
+            return result;
+        }
+        let is_ours = PyLong_AsLong(second as *mut PyObject) == i64::from(TOOL_ID);
+        // An argument that is an int in its own way was converted without an error before.
+        PyErr_Clear();
+        if is_ours {
+            Py_DECREF(result);
+            return PyLong_FromLong(0);
+        }
+        result
+    }
+}
+
+unsafe extern "C" fn all_events(first: usize, second: usize, third: usize, fourth: usize) -> *mut PyObject {
+    // SAFETY: called as the builtin, which returns a new dict of tools by event, as bits.
+    unsafe {
+        let all = call(&ALL_EVENTS, [first, second, third, fourth]);
+        if all.is_null() {
+            return all;
+        }
+        let others = PyDict_New();
+        let mut position = 0;
+        let (mut event, mut tools) = (std::ptr::null_mut(), std::ptr::null_mut());
+        while !others.is_null() && PyDict_Next(all, &raw mut position, &raw mut event, &raw mut tools) != 0 {
+            let tools = PyLong_AsLong(tools) & !(1 << TOOL_ID);
+            if tools != 0 {
+                let tools = PyLong_FromLong(tools);
+                let is_set = !tools.is_null() && PyDict_SetItem(others, event, tools) == 0;
+                Py_XDECREF(tools);
+                if !is_set {
+                    Py_DECREF(others);
+                    Py_DECREF(all);
+                    return std::ptr::null_mut();
+                }
+            }
+        }
+        Py_DECREF(all);
+        others
     }
 }
 

@@ -77,12 +77,15 @@ fn optimize(
         }));
     }
     let result = coluber_passes::run_pipeline(function, passes, &mut context);
-    result.map_err(|report| {
-        if services.verify {
-            LOG.notice(&format!("internal error, {} is not compiled: {report}", function.name));
-        }
-        Bailout::new(BailoutReason::Internal(report))
-    })
+    result.map_err(|report| defect(&function.name, report, services))
+}
+
+/// The bailout for a bug of ours; where things are verified, every one is told.
+fn defect(name: &str, report: String, services: &Services) -> Bailout {
+    if services.verify {
+        LOG.notice(&format!("internal error, {name} is not compiled: {report}"));
+    }
+    Bailout::new(BailoutReason::Internal(report))
 }
 
 /// IR to machine code.
@@ -92,8 +95,10 @@ fn lower(function: &Function, input: &CompileInput, services: &Services, clif: b
         ForcedExits::Random { seed, permille } => Some((seed, permille)),
     };
     let options = coluber_backend::Options { clif, verify: services.verify, forced_exits };
-    coluber_backend::compile(function, &services.target, &input.addresses, &options)
-        .map_err(|message| Bailout::new(BailoutReason::Backend(message)))
+    coluber_backend::compile(function, &services.target, &input.addresses, &options).map_err(|failure| match failure {
+        coluber_backend::Failure::Refused(message) => Bailout::new(BailoutReason::Backend(message)),
+        coluber_backend::Failure::Defect(message) => defect(&function.name, message, services),
+    })
 }
 
 /// The machine code as bytes in hexadecimal, sixteen a line; a disassembler takes it from there.
