@@ -1,7 +1,7 @@
 //! Attribute access.
 
 use crate::Bailout;
-use crate::state::Slot;
+use crate::state::{KnownClasses, Slot};
 use crate::translator::Translator;
 use coluber_bytecode::{
     AttributeFeedback, ClassFacts, Feedback, INLINE_VALUES_HEADER, Instruction, Kind, ObjectId, ObjectValue,
@@ -24,24 +24,59 @@ impl Translator<'_> {
             return self.guard_kind(object, kind);
         }
         self.rely_on_invariants();
+        let known = self.known_classes(object).filter(|known| known.classes == [class]).map(|known| known.present);
         let state = self.before();
-        self.emit(Op::GuardClass { value: object, class, state });
+        match known {
+            Some(true) => {}
+            // Cheaper than the class itself, and needed next.
+            Some(false) if self.class_facts(class).is_some_and(|facts| facts.inline_values) => {
+                self.emit(Op::GuardInlineValues { value: object, class, state });
+            }
+            _ => {
+                self.emit(Op::GuardClass { value: object, class, state });
+            }
+        }
         self.know_class(object, class);
         object
     }
 
-    /// Notes that a guard established an object's class.
+    /// Notes that a guard or a test established an object's class.
     pub(crate) fn know_class(&mut self, object: Value, class: ObjectId) {
-        let root = self.function.root(object);
-        if !self.state.classes.contains(&(root, class)) {
-            self.state.classes.push((root, class));
-        }
+        self.know_classes(object, vec![class]);
     }
 
-    /// The class of an object, if a guard established it.
+    /// Notes that an object is of one of these classes (in the order of their numbers).
+    pub(crate) fn know_classes(&mut self, object: Value, classes: Vec<ObjectId>) {
+        let object = self.function.root(object);
+        self.state.classes.retain(|known| known.object != object);
+        self.state.classes.push(KnownClasses { object, classes, present: true });
+    }
+
+    /// What is known of an object's class.
+    pub(crate) fn known_classes(&self, object: Value) -> Option<&KnownClasses> {
+        let object = self.function.root(object);
+        self.state.classes.iter().find(|known| known.object == object)
+    }
+
+    /// The class of an object, if it is known and cannot have changed.
     pub(crate) fn known_class(&self, object: Value) -> Option<ObjectId> {
-        let root = self.function.root(object);
-        self.state.classes.iter().find(|(known, _)| *known == root).map(|(_, class)| *class)
+        self.known_classes(object).filter(|known| known.present).and_then(|known| match known.classes[..] {
+            [class] => Some(class),
+            _ => None,
+        })
+    }
+
+    /// The class that an object had when it was last looked at.
+    pub(crate) fn last_class(&self, object: Value) -> Option<ObjectId> {
+        self.known_classes(object).and_then(|known| match known.classes[..] {
+            [class] => Some(class),
+            _ => None,
+        })
+    }
+
+    /// Whether an object is known to be of one of several classes, so that guarding for one would be wrong.
+    fn is_of_several_classes(&self, object: Value) -> bool {
+        self.known_classes(object).is_some_and(|known| known.classes.len() > 1)
     }
 
     pub(crate) fn load_attr(&mut self, name: ObjectId, method: bool, instruction: &Instruction) -> Result<(), Bailout> {
@@ -59,6 +94,7 @@ impl Translator<'_> {
         }
         if self.settings.speculate
             && !self.gave_up(instruction)
+            && !self.is_of_several_classes(self.peek(1)?)
             && let Feedback::Attribute(feedback) = &instruction.feedback
             && self.load_attr_by_feedback(feedback, method)?
         {
@@ -179,8 +215,12 @@ impl Translator<'_> {
 
     /// Stack: value, object.
     pub(crate) fn store_attr(&mut self, name: ObjectId, instruction: &Instruction) -> Result<(), Bailout> {
+        if self.settings.speculate && self.store_attr_of_known(name, instruction)? {
+            return Ok(());
+        }
         if self.settings.speculate
             && !self.gave_up(instruction)
+            && !self.is_of_several_classes(self.peek(1)?)
             && let Feedback::Attribute(feedback) = &instruction.feedback
         {
             match feedback {

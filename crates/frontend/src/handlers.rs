@@ -136,7 +136,7 @@ impl Translator<'_> {
         self.after_resume = Resume::At { start: way.offset, offset: way.offset };
         if !inlined.is_empty() {
             (self.state.unchecked, self.state.unobserved) = (true, true);
-            self.state.classes.clear();
+            self.state.doubt_classes();
         }
         let exception = self.function.append_value(landing, Op::CatchException { given, state }, self.source);
         let at = self.int(i64::from(way.offset));

@@ -115,12 +115,24 @@ impl Translator<'_> {
             }
             return Ok(true);
         }
-        let Some(class) = self.known_class(object) else { return Ok(false) };
+        let Some(class) = self.last_class(object) else { return Ok(false) };
         if self.is_unlike_its_class(self.state.top().code, instruction) {
             return Ok(false);
         }
         let Some(access) = self.access(class, text, method) else { return Ok(false) };
-        self.load_as(class, access, method)?;
+        self.load_as(&[class], access, method)?;
+        Ok(true)
+    }
+
+    /// Compiles the store if the object is an instance of a class that the compiler knows; false if it cannot.
+    pub(crate) fn store_attr_of_known(&mut self, name: ObjectId, instruction: &Instruction) -> Result<bool, Bailout> {
+        let ObjectValue::Str(Some(text)) = &self.snapshot.objects.get(name).value else { return Ok(false) };
+        let Some(class) = self.last_class(self.peek(1)?) else { return Ok(false) };
+        if self.is_unlike_its_class(self.state.top().code, instruction) {
+            return Ok(false);
+        }
+        let Some(access) = self.store_access(class, text) else { return Ok(false) };
+        self.store_as(&[class], access)?;
         Ok(true)
     }
 
@@ -131,46 +143,55 @@ impl Translator<'_> {
             .any(|reason| self.snapshot.has_exited(code, instruction.start, reason, crate::translator::GIVE_UP_AFTER))
     }
 
-    /// The access of an instruction for one class that has just been tested.
+    /// The access of an instruction for classes that have it in common. If they are several, they have been tested.
     pub(crate) fn access_as(
         &mut self,
         instruction: &Instruction,
-        class: ObjectId,
+        classes: &[ObjectId],
         access: Access,
     ) -> Result<(), Bailout> {
         match instruction.op {
-            Bytecode::LoadAttr { method, .. } => self.load_as(class, access, method),
-            _ => self.store_as(class, access),
+            Bytecode::LoadAttr { method, .. } => self.load_as(classes, access, method),
+            _ => self.store_as(classes, access),
         }
     }
 
-    /// The store for one class that has just been tested. Stack: value, object.
-    fn store_as(&mut self, class: ObjectId, access: Access) -> Result<(), Bailout> {
+    /// Stack: value, object.
+    fn store_as(&mut self, classes: &[ObjectId], access: Access) -> Result<(), Bailout> {
         let Access::Field(offset) = access else { unreachable!("only fields are stored") };
         let object = self.peek(1)?;
-        let state = self.before();
-        self.emit(Op::GuardClass { value: object, class, state });
-        self.know_class(object, class);
-        self.store_inline_value(class, offset)
+        if let [class] = *classes {
+            self.guard_class(object, class);
+        }
+        self.store_inline_value(classes[0], offset)
     }
 
-    /// The read for one class that has just been tested.
-    fn load_as(&mut self, class: ObjectId, access: Access, method: bool) -> Result<(), Bailout> {
+    /// Makes sure that no attribute of the instance hides one of its class.
+    pub(crate) fn guard_keys(&mut self, class: ObjectId) {
+        let version = self.class_facts(class).expect("an access has facts").keys_version;
+        let state = self.before();
+        self.emit(Op::GuardKeys { class, version, state });
+    }
+
+    fn load_as(&mut self, classes: &[ObjectId], access: Access, method: bool) -> Result<(), Bailout> {
         self.rely_on_invariants();
         let object = self.peek(1)?;
-        let state = self.before();
-        self.emit(Op::GuardClass { value: object, class, state });
-        self.know_class(object, class);
+        let class = classes[0];
+        if classes.len() == 1 {
+            self.guard_class(object, class);
+        }
         if let Access::Property(getter) = access {
             let object = self.pop()?;
             return self.inline_call(getter, vec![object], Continuation::Push);
         }
+        let state = self.before();
         self.emit(Op::GuardInlineValues { value: object, class, state });
         let result = match access {
             Access::Field(offset) => self.emit_value(Op::LoadField { object, offset, state }),
             Access::Method(value) | Access::Constant(value) | Access::ClassMethod(value, _) => {
-                let version = self.class_facts(class).expect("an access has facts").keys_version;
-                self.emit(Op::GuardKeys { class, version, state });
+                if classes.len() == 1 {
+                    self.guard_keys(class);
+                }
                 self.constant(value)
             }
             Access::Property(_) => unreachable!("returned above"),

@@ -69,6 +69,8 @@ pub struct Settings {
     pub peel: bool,
     /// Leave out what the interpreter has never executed: reaching it is an exit.
     pub prune: bool,
+    /// An object of a class not seen at a polymorphic access leaves, for the next version to know the class.
+    pub learn_classes: bool,
     /// Which exception handlers are compiled.
     pub handlers: Handlers,
     /// Most bytecode instructions translated for one unit, copies by peeling and inlining counted.
@@ -82,6 +84,7 @@ impl Default for Settings {
             inline: true,
             peel: true,
             prune: false,
+            learn_classes: true,
             handlers: Handlers::Seen,
             max_instructions: 6_000,
         }

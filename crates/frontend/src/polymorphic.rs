@@ -1,8 +1,10 @@
-//! Several classes at one attribute access: a path for each.
+//! Several classes at one attribute access.
 //!
-//! Where guards at an access failed for objects of other classes, the next version tests for each class that was seen
-//! and compiles the access for it. For a method the paths stay apart until the call is done, so that each callee is known
-//! and can be inlined; then they join. Whatever is none of the classes takes the generic path.
+//! Where guards at an access failed for objects of other classes, the next version tests for each class that was seen.
+//! Classes that have the attribute at the same place, or the same function, share a path: the object is then known to
+//! be of one of them, and the next access to it needs no test. For a method the paths stay apart until the call is done,
+//! so that each callee is known and can be inlined; then they join. An object of a class not seen yet leaves, for the next
+//! version to know the class; the last version, and an access that met too many classes, has a generic path for it.
 
 use crate::Bailout;
 use crate::known_class::Access;
@@ -12,11 +14,34 @@ use coluber_bytecode::{AttributeFeedback, Code, Feedback, Instruction, ObjectId,
 use coluber_ir::{BlockCall, Op};
 
 /// Most classes told apart at one access.
-const MAX_CLASSES: usize = 4;
+pub(crate) const MAX_CLASSES: usize = 4;
 /// No more forks when a unit has grown to so many instructions.
 const MAX_TRANSLATED: usize = 1500;
 /// Longest distance between a method look-up and its call, in instructions.
 const MAX_DISTANCE: usize = 24;
+
+/// Classes that have an attribute in the same way.
+struct Group {
+    classes: Vec<ObjectId>,
+    access: Access,
+    /// Where their inline values are.
+    layout: u32,
+}
+
+/// How an access to objects of several classes is translated.
+struct Fork {
+    groups: Vec<Group>,
+    /// Whether the object can be of no other class.
+    is_closed: bool,
+    /// Index of the instruction where the paths join.
+    behind: usize,
+}
+
+impl Fork {
+    fn classes(&self) -> impl Iterator<Item = ObjectId> {
+        self.groups.iter().flat_map(|group| group.classes.iter().copied())
+    }
+}
 
 impl Translator<'_> {
     /// Translates instructions one after the other, forking where an access is polymorphic.
@@ -28,16 +53,9 @@ impl Translator<'_> {
                 continue;
             }
             match self.fork_at(code_index, index, end) {
-                // Only one class is possible: an access like any other.
-                Some((classes, _)) if self.is_known(&classes) => {
-                    let code: &Code = &self.snapshot.codes[code_index];
-                    self.begin_path(&code.instructions[index], code_index);
-                    self.access_as(&code.instructions[index], classes[0].0, classes[0].1)?;
-                    index += 1;
-                }
-                Some((classes, behind)) => {
-                    self.fork(code_index, index, behind, &classes)?;
-                    index = behind;
+                Some(fork) => {
+                    self.fork(code_index, index, &fork)?;
+                    index = fork.behind;
                 }
                 None => {
                     self.translate_instruction(code_index, index)?;
@@ -48,8 +66,8 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// The classes to tell apart at an instruction with the access for each, and where the paths join.
-    fn fork_at(&self, code_index: usize, index: usize, end: usize) -> Option<(Vec<(ObjectId, Access)>, usize)> {
+    /// The paths for an access, if its object may be of several classes.
+    fn fork_at(&self, code_index: usize, index: usize, end: usize) -> Option<Fork> {
         let code: &Code = &self.snapshot.codes[code_index];
         let instruction = &code.instructions[index];
         let (name, method, stores) = match instruction.op {
@@ -57,28 +75,39 @@ impl Translator<'_> {
             Bytecode::StoreAttr { name } => (name, false, true),
             _ => return None,
         };
-        if !self.settings.speculate || !self.gave_up(instruction) || self.is_unlike_its_class(code_index, instruction) {
+        if !self.settings.speculate || self.is_unlike_its_class(code_index, instruction) {
             return None;
         }
-        let known = self.peek(1).ok().and_then(|object| self.known_class(object));
-        if known.is_none() && self.translated > MAX_TRANSLATED {
+        let known = self.peek(1).ok().and_then(|object| self.known_classes(object));
+        let candidates = match known {
+            Some(known) => known.classes.clone(),
+            None if self.gave_up(instruction) => self.seen_classes(code_index, instruction),
+            None => return None,
+        };
+        if candidates.len() > MAX_CLASSES || (known.is_some() && candidates.len() == 1) {
             return None;
         }
         let ObjectValue::Str(Some(text)) = &self.snapshot.objects.get(name).value else { return None };
-        let classes: Vec<(ObjectId, Access)> = self
-            .seen_classes(code_index, instruction)
-            .into_iter()
-            .filter(|class| known.is_none_or(|known| known == *class))
-            .filter_map(|class| {
-                let access = if stores { self.store_access(class, text) } else { self.access(class, text, method) };
-                Some((class, access?))
-            })
-            .collect();
-        if classes.is_empty() || classes.len() > MAX_CLASSES {
+        let mut groups: Vec<Group> = Vec::new();
+        let mut is_closed = known.is_some();
+        for class in candidates {
+            let access = if stores { self.store_access(class, text) } else { self.access(class, text, method) };
+            let Some(access) = access else {
+                is_closed = false;
+                continue;
+            };
+            let layout = self.class_facts(class)?.inline_values_offset;
+            match groups.iter_mut().find(|group| group.access == access && group.layout == layout) {
+                Some(group) => group.classes.push(class),
+                None => groups.push(Group { classes: vec![class], access, layout }),
+            }
+        }
+        let stays_together = is_closed && groups.len() == 1;
+        if groups.is_empty() || (self.translated > MAX_TRANSLATED && !stays_together) {
             return None;
         }
-        let behind = if method { call_of(code, index, end)? } else { index + 1 };
-        Some((classes, behind))
+        let behind = if method && !stays_together { call_of(code, index, end)? } else { index + 1 };
+        Some(Fork { groups, is_closed, behind })
     }
 
     /// Classes seen at an access: by the interpreter, and by guards that failed.
@@ -107,55 +136,111 @@ impl Translator<'_> {
         classes
     }
 
-    /// Translates instructions `index..behind` once for each class and once for all others.
-    fn fork(
-        &mut self,
-        code_index: usize,
-        index: usize,
-        behind: usize,
-        classes: &[(ObjectId, Access)],
-    ) -> Result<(), Bailout> {
+    /// Translates instructions up to where the paths join, once for each group of classes and once for all others.
+    fn fork(&mut self, code_index: usize, index: usize, fork: &Fork) -> Result<(), Bailout> {
         let code: &Code = &self.snapshot.codes[code_index];
         let instruction = &code.instructions[index];
         self.begin_path(instruction, code_index);
         self.rely_on_invariants();
         let object = self.peek(1)?;
         self.object(object);
+        self.confirm_classes()?;
+        // A class not seen yet is learned, as long as there are versions to come.
+        let learns = !fork.is_closed && self.settings.learn_classes && fork.classes().count() < MAX_CLASSES;
+        let last = fork.classes().last().filter(|_| fork.is_closed || learns);
+        let is_one_path = fork.groups.len() == 1;
         let mut edges: Vec<Edge> = Vec::new();
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        for &(class, access) in classes {
-            let value = self.peek(1)?;
-            let condition = self.emit_value(Op::IsClass { value, class });
-            let (matches, other) = (self.function.add_block(), self.function.add_block());
-            self.emit(Op::Branch { condition, then: target(matches), otherwise: target(other) });
-            let state = self.state.clone();
-            self.block = Some(matches);
+        for group in &fork.groups {
+            let is_tested = fork.is_closed && is_one_path && !needs_keys(group.access);
+            let others = if is_tested { None } else { self.test_classes(code_index, instruction, group, last)? };
+            self.forks += usize::from(!is_one_path);
             self.begin_path(instruction, code_index);
-            self.access_as(instruction, class, access)?;
-            self.finish_path(code_index, index + 1, behind, &mut edges)?;
-            self.block = Some(other);
-            self.state = state;
+            self.access_as(instruction, &group.classes, group.access)?;
+            self.finish_path(code_index, index + 1, fork.behind, &mut edges)?;
+            self.forks -= usize::from(!is_one_path);
+            if let Some(edge) = others {
+                (self.block, self.state) = (Some(edge.block), edge.state);
+            }
         }
-        let generic = self.block.expect("the last test leaves the generic path open");
-        self.function.blocks[generic].cold = true;
-        self.begin_path(instruction, code_index);
-        match instruction.op {
-            Bytecode::LoadAttr { name, method } => self.load_attr_generic(name, method)?,
-            Bytecode::StoreAttr { name } => self.store_attr_generic(name)?,
-            _ => unreachable!("the caller looked"),
+        if last.is_none() {
+            let generic = self.block.expect("the last test leaves the generic path open");
+            self.function.blocks[generic].cold = true;
+            self.begin_path(instruction, code_index);
+            match instruction.op {
+                Bytecode::LoadAttr { name, method } => self.load_attr_generic(name, method)?,
+                Bytecode::StoreAttr { name } => self.store_attr_generic(name)?,
+                _ => unreachable!("the caller looked"),
+            }
+            self.forks += 1;
+            self.finish_path(code_index, index + 1, fork.behind, &mut edges)?;
+            self.forks -= 1;
         }
-        self.finish_path(code_index, index + 1, behind, &mut edges)?;
         if edges.is_empty() {
             return Ok(());
         }
-        let start = code.instructions.get(behind).map_or(instruction.next, |next| next.start);
+        let start = code.instructions.get(fork.behind).map_or(instruction.next, |next| next.start);
         let resume = self.resume_at(code, start);
         self.merge(edges, resume)
     }
 
-    fn is_known(&self, classes: &[(ObjectId, Access)]) -> bool {
-        let object = self.peek(1).ok();
-        classes.len() == 1 && object.and_then(|object| self.known_class(object)) == Some(classes[0].0)
+    /// Makes what was known of the class of the object on top of the stack present knowledge, if that is cheap.
+    fn confirm_classes(&mut self) -> Result<(), Bailout> {
+        let object = self.peek(1)?;
+        let Some(known) = self.known_classes(object).filter(|known| !known.present) else { return Ok(()) };
+        let classes = known.classes.clone();
+        let layout = |class: &ObjectId| {
+            let facts = self.class_facts(*class).filter(|facts| facts.inline_values);
+            facts.map(|facts| facts.inline_values_offset)
+        };
+        let first = layout(&classes[0]);
+        if first.is_some() && classes.iter().all(|class| layout(class) == first) {
+            let state = self.before();
+            self.emit(Op::GuardInlineValues { value: object, class: classes[0], state });
+            self.know_classes(object, classes);
+        }
+        Ok(())
+    }
+
+    /// Tests for each class of a group; the present block goes on for the group. The edge is for all other classes;
+    /// there is none if the group has the `last` class that the object can have.
+    fn test_classes(
+        &mut self,
+        code_index: usize,
+        instruction: &Instruction,
+        group: &Group,
+        last: Option<ObjectId>,
+    ) -> Result<Option<Edge>, Bailout> {
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        let mut edges: Vec<Edge> = Vec::new();
+        let mut others = None;
+        for &class in &group.classes {
+            let value = self.peek(1)?;
+            if Some(class) == last {
+                self.begin_path(instruction, code_index);
+                self.guard_class(value, class);
+                others = None;
+            } else {
+                let condition = self.emit_value(Op::IsClass { value, class });
+                let (matches, other) = (self.function.add_block(), self.function.add_block());
+                self.emit(Op::Branch { condition, then: target(matches), otherwise: target(other) });
+                others = Some(Edge { block: other, state: self.state.clone() });
+                self.block = Some(matches);
+                self.begin_path(instruction, code_index);
+                self.know_class(value, class);
+            }
+            if group.classes.len() > 1 && needs_keys(group.access) {
+                self.guard_keys(class);
+            }
+            let block = self.block.take().expect("guards leave the block open");
+            edges.push(Edge { block, state: self.state.clone() });
+            if let Some(other) = &others {
+                (self.block, self.state) = (Some(other.block), other.state.clone());
+            }
+        }
+        let code: &Code = &self.snapshot.codes[code_index];
+        let resume = self.resume_at(code, instruction.start);
+        self.merge(edges, resume)?;
+        Ok(others)
     }
 
     fn begin_path(&mut self, instruction: &Instruction, code_index: usize) {
@@ -172,15 +257,18 @@ impl Translator<'_> {
         behind: usize,
         edges: &mut Vec<Edge>,
     ) -> Result<(), Bailout> {
-        self.forks += 1;
         self.translate_range(code_index, first, behind)?;
-        self.forks -= 1;
         if let Some(block) = self.block.take() {
             let state: State = self.state.clone();
             edges.push(Edge { block, state });
         }
         Ok(())
     }
+}
+
+/// Whether an access relies on what keys instances have.
+fn needs_keys(access: Access) -> bool {
+    matches!(access, Access::Method(_) | Access::ClassMethod(..) | Access::Constant(_))
 }
 
 /// Index behind the call that belongs to the method look-up at `index`, if only plain instructions lie in between.

@@ -105,8 +105,19 @@ pub struct State {
     pub unchecked: bool,
     /// Whether a call may have run Python code that turned to the frames.
     pub unobserved: bool,
-    /// Classes of objects (by root) that guards established since Python code may last have run.
-    pub classes: Vec<(Value, ObjectId)>,
+    /// What guards and tests established of the classes of objects.
+    pub classes: Vec<KnownClasses>,
+}
+
+/// The classes one of which an object has, or had.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownClasses {
+    /// The object's root.
+    pub object: Value,
+    /// The classes, in the order of their numbers.
+    pub classes: Vec<ObjectId>,
+    /// Whether no Python code can have run since. If it has, valid inline values prove that the class is what it was.
+    pub present: bool,
 }
 
 impl State {
@@ -118,6 +129,23 @@ impl State {
     /// The executing activation, to be changed.
     pub fn top_mut(&mut self) -> &mut Activation {
         self.frames.last_mut().expect("there is always an activation")
+    }
+
+    /// Python code may have run: classes are what they were if the inline values still are valid.
+    pub fn doubt_classes(&mut self) {
+        self.classes.iter_mut().for_each(|known| known.present = false);
+    }
+
+    /// Keeps of the knowledge about classes what holds in both states: an object has a class of one or of the other.
+    pub fn join_classes(&mut self, other: &State) {
+        self.classes.retain_mut(|known| {
+            let Some(other) = other.classes.iter().find(|other| other.object == known.object) else { return false };
+            known.classes.extend(&other.classes);
+            known.classes.sort_unstable();
+            known.classes.dedup();
+            known.present &= other.present;
+            known.classes.len() <= crate::polymorphic::MAX_CLASSES
+        });
     }
 
     /// All slots of all activations.

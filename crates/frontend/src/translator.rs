@@ -412,7 +412,7 @@ impl<'a> Translator<'a> {
         let mut merged = edges[0].state.clone();
         merged.unobserved = edges.iter().any(|edge| edge.state.unobserved);
         merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
-        merged.classes.retain(|fact| edges.iter().all(|edge| edge.state.classes.contains(fact)));
+        edges[1..].iter().for_each(|edge| merged.join_classes(&edge.state));
         let mut parameters = Vec::new();
         for frame in 0..merged.frames.len() {
             let locals = merged.frames[frame].locals.len();
@@ -767,7 +767,7 @@ impl<'a> Translator<'a> {
         }
         target.unchecked = true;
         target.unobserved = false;
-        target.classes.clear();
+        target.doubt_classes();
         self.block = Some(block);
         self.state = target.clone();
         let loop_state = self.frame_state(&target, resume);
@@ -1012,7 +1012,7 @@ impl<'a> Translator<'a> {
         if effects.runs_python {
             self.state.unobserved |= is_call;
             self.state.unchecked = true;
-            self.state.classes.clear();
+            self.state.doubt_classes();
         }
         if effects.terminator {
             self.block = None;

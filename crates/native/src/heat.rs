@@ -123,7 +123,7 @@ fn is_news(action: HeatAction) -> bool {
     matches!(action, HeatAction::Warming | HeatAction::Compile(_))
 }
 
-/// A call or back-edge was counted.
+/// A call or back-edge was counted. Without a sampler this is also when units that are left often are looked at.
 pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
     road::attend(py);
     if is_evaluated_elsewhere(py) {
@@ -132,6 +132,7 @@ pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
     // SAFETY: the frame has a code object.
     let is_generator = unsafe { frame.code().flags() } & (FLAG_GENERATOR | FLAG_COROUTINE) != 0;
     let entry = if is_generator { UnitEntry::Function } else { entry };
+    road::look_at_noisy(py);
     let amount =
         session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });
     match amount {

@@ -9,7 +9,8 @@
 //!
 //! A forward analysis over the whole function: a fact is available at a block if it is at the end of all its predecessors
 //! (optimistic for loops). Facts about classes and invariants end at every op that may run Python; facts about memory end
-//! at ops that write that memory.
+//! at ops that write that memory. What `IsClass` found is a fact behind its branch; what a class was becomes a fact again
+//! at `GuardInlineValues` (see the verifier's facts).
 //!
 //! Correct: between two equal guards without such an op in between nothing can make the second fail. Left alone: facts
 //! about a value and its block parameter. Two more rewrites use the same facts: what a store takes out of a place that was
@@ -30,7 +31,6 @@ pub struct RemoveGuards;
 /// Something a guard establishes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Fact {
-    Class(Value, ObjectId),
     InlineValues(Value),
     NoDict(Value),
     Keys(ObjectId, u32),
@@ -38,6 +38,16 @@ enum Fact {
     FunctionCode(Value, ObjectId),
     Invariants,
     Kind(Value, Kind),
+    /// What this `IsClass` found still holds.
+    Tested(Value),
+}
+
+/// The classes an object can be of.
+#[derive(Clone, PartialEq, Debug)]
+struct Classes {
+    classes: Vec<ObjectId>,
+    /// Whether no Python code can have changed the class since.
+    present: bool,
 }
 
 /// Something read from memory.
@@ -52,11 +62,33 @@ enum Place {
 #[derive(Clone, Default, PartialEq)]
 struct Available {
     facts: HashSet<Fact>,
+    classes: HashMap<Value, Classes>,
     loads: HashMap<Place, Value>,
 }
 
 impl Available {
+    fn set_class(&mut self, object: Value, class: ObjectId) {
+        self.classes.insert(object, Classes { classes: vec![class], present: true });
+    }
+
+    /// Whether a guard's fact holds.
+    fn holds(&self, function: &Function, op: &Op) -> bool {
+        if let Op::GuardClass { value, class, .. } = op {
+            let known = self.classes.get(&pointer(function, *value));
+            return known.is_some_and(|known| known.present && known.classes == [*class]);
+        }
+        fact_of(function, op).is_some_and(|fact| self.facts.contains(&fact))
+    }
+
     fn meet(&mut self, other: &Available) {
+        self.classes.retain(|object, known| {
+            let Some(other) = other.classes.get(object) else { return false };
+            known.present &= other.present;
+            known.classes.extend(&other.classes);
+            known.classes.sort_unstable();
+            known.classes.dedup();
+            true
+        });
         self.facts.retain(|fact| other.facts.contains(fact));
         self.loads.retain(|place, value| other.loads.get(place) == Some(value));
     }
@@ -78,7 +110,7 @@ impl Pass for RemoveGuards {
         loop {
             let mut settled = true;
             for &block in &order {
-                let mut state = input(&cfg, &outputs, block, function.entry());
+                let mut state = input(function, &cfg, &outputs, block);
                 for &inst in &function.blocks[block].insts {
                     step(function, inst, &mut state);
                 }
@@ -93,12 +125,12 @@ impl Pass for RemoveGuards {
         }
         let mut changed = remove_frame_checks(function);
         for &block in &order {
-            let mut state = input(&cfg, &outputs, block, function.entry());
+            let mut state = input(function, &cfg, &outputs, block);
             let insts = std::mem::take(&mut function.blocks[block].insts);
             let mut kept = Vec::with_capacity(insts.len());
             for inst in insts {
                 let op = &function.insts[inst].op;
-                if fact_of(function, op).is_some_and(|fact| state.facts.contains(&fact)) {
+                if state.holds(function, op) {
                     changed = true;
                     continue;
                 }
@@ -133,21 +165,38 @@ impl Pass for RemoveGuards {
     }
 }
 
-fn input(cfg: &Cfg, outputs: &HashMap<Block, Available>, block: Block, entry: Block) -> Available {
-    if block == entry {
+fn input(function: &Function, cfg: &Cfg, outputs: &HashMap<Block, Available>, block: Block) -> Available {
+    if block == function.entry() {
         return Available::default();
     }
     let mut result: Option<Available> = None;
     for predecessor in cfg.predecessors(block) {
         // A predecessor not seen yet promises everything.
         let Some(output) = outputs.get(predecessor) else { continue };
+        let mut output = output.clone();
+        test_class(function, *predecessor, block, &mut output);
         match &mut result {
-            None => result = Some(output.clone()),
-            Some(result) => result.meet(output),
+            None => result = Some(output),
+            Some(result) => result.meet(&output),
         }
     }
     // The same value on all paths is one that dominates the block.
     result.unwrap_or_default()
+}
+
+/// What an edge says about the class that the branch in front of it tested.
+fn test_class(function: &Function, from: Block, to: Block, state: &mut Available) {
+    let Op::Branch { condition, then, otherwise } = &function.insts[function.terminator(from)].op else { return };
+    let Some(Op::IsClass { value, class }) = function.def_op(*condition) else { return };
+    if then.block == otherwise.block || !state.facts.contains(&Fact::Tested(function.resolve(*condition))) {
+        return;
+    }
+    let object = pointer(function, *value);
+    if then.block == to {
+        state.set_class(object, *class);
+    } else if let Some(known) = state.classes.get_mut(&object) {
+        known.classes.retain(|other| other != class);
+    }
 }
 
 /// The type of the value that a store takes out of its place, where the place was read before: a number that dies there
@@ -173,7 +222,6 @@ fn replaced_value(function: &Function, inst: Inst, state: &Available) -> Option<
 
 fn fact_of(function: &Function, op: &Op) -> Option<Fact> {
     Some(match op {
-        Op::GuardClass { value, class, .. } => Fact::Class(pointer(function, *value), *class),
         Op::GuardInlineValues { value, .. } => Fact::InlineValues(pointer(function, *value)),
         Op::GuardNoDict { value, .. } => Fact::NoDict(pointer(function, *value)),
         Op::GuardKeys { class, version, .. } => Fact::Keys(*class, *version),
@@ -197,14 +245,14 @@ fn place_of(function: &Function, op: &Op) -> Option<Place> {
 fn step(function: &Function, inst: Inst, state: &mut Available) {
     let data = &function.insts[inst];
     let effects = data.op.effects(function);
-    if effects.runs_python {
+    let writes = |memory: Memory| effects.writes & memory as u8 != 0;
+    if effects.runs_python || writes(Memory::Shape) {
         state.facts.clear();
+        state.classes.values_mut().for_each(|known| known.present = false);
+    }
+    if effects.runs_python {
         state.loads.clear();
         return;
-    }
-    let writes = |memory: Memory| effects.writes & memory as u8 != 0;
-    if writes(Memory::Shape) {
-        state.facts.clear();
     }
     if writes(Memory::Fields) {
         match &data.op {
@@ -231,7 +279,18 @@ fn step(function: &Function, inst: Inst, state: &mut Available) {
         && let (Some(instance), Type::Constant(class, _)) = (data.result, function.ty(arguments[0]))
     {
         // Nobody has touched the new instance yet.
-        state.facts.extend([Fact::Class(instance, class), Fact::InlineValues(instance), Fact::NoDict(instance)]);
+        state.set_class(instance, class);
+        state.facts.extend([Fact::InlineValues(instance), Fact::NoDict(instance)]);
+    }
+    match &data.op {
+        Op::GuardClass { value, class, .. } => state.set_class(pointer(function, *value), *class),
+        Op::GuardInlineValues { value, .. } => {
+            if let Some(known) = state.classes.get_mut(&pointer(function, *value)) {
+                known.present = true;
+            }
+        }
+        Op::IsClass { .. } => state.facts.extend(data.result.map(Fact::Tested)),
+        _ => {}
     }
     if let Op::GuardKind { value, kind, .. } = &data.op {
         state.facts.insert(Fact::Kind(pointer(function, *value), *kind));

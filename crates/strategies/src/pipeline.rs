@@ -25,6 +25,9 @@ pub enum Speculation {
 /// Later versions compile what was never executed too: discovering path after path would use up the versions.
 const LAST_PRUNED_VERSION: u32 = 2;
 
+/// The last version takes objects of classes that nobody has seen as they come.
+const LAST_LEARNING_VERSION: u32 = 3;
+
 /// Compiles a unit.
 pub fn run(
     input: &CompileInput,
@@ -55,6 +58,7 @@ fn translate(input: &CompileInput, services: &Services, speculation: Speculation
         inline: believes,
         peel: believes,
         prune: believes && services.prune && !services.all_handlers && input.version <= LAST_PRUNED_VERSION,
+        learn_classes: input.version <= LAST_LEARNING_VERSION,
         handlers,
         ..coluber_frontend::Settings::default()
     };

@@ -4,29 +4,61 @@
 //! guards, and only until something writes `Memory::Shape`: Python code may change an object's class, or its class. So
 //! each access by offset must stand behind its guards on every path, with no such op in between:
 //!
-//! * `LoadField`, `StoreField`, `StoreSlot`, `GuardInlineValues`, `GuardNoDict`: behind `GuardClass` of the object (or
-//!   the object is of an exact builtin type, or was made by `NewInstance`);
+//! * `LoadField`, `StoreField`, `StoreSlot`, `GuardNoDict`: behind `GuardClass` of the object, or behind the branch of
+//!   `IsClass` that found it (or the object is of an exact builtin type, or was made by `NewInstance`);
 //! * an access to inline values also behind `GuardInlineValues`; a store to them also behind `GuardNoDict`.
 //!
-//! A fact is about the object, so it holds for all refinements of the value and where it was read again (`SameObject`),
-//! but not for a block parameter the value is passed to.
+//! Where paths for several classes meet, the object is of one of them.
+//!
+//! What an object's class *was* outlives Python code, and `GuardInlineValues` makes it present knowledge again: whoever
+//! changes the class of an object with inline values invalidates these for good, since their keys are the old class's
+//! (`object_set_class`, Objects/typeobject.c of 3.14 and 3.15; tests/python/test_facts.py).
+//!
+//! A fact is about the object, so it holds for all refinements of the value, where it was read again (`SameObject`), and
+//! for a block parameter it is passed to.
 
 use super::Report;
 use super::flow::{self, Flow};
 use crate::ops::Memory;
-use crate::{Cfg, Function, Helper, Inst, ObjectId, Op, Value};
+use crate::{BlockCall, Cfg, Function, Helper, Inst, ObjectId, Op, Value};
 use coluber_bytecode::{ClassFacts, ObjectValue};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Something known of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fact {
-    /// It is an instance of the class.
-    Class(Value, ObjectId),
     /// Its inline values are valid.
     InlineValues(Value),
     /// It has no materialised dict.
     NoDict(Value),
+    /// What this `IsClass` found still holds.
+    Tested(Value),
+}
+
+/// The classes an object can be of.
+#[derive(Clone, Debug, PartialEq)]
+struct Classes {
+    classes: BTreeSet<ObjectId>,
+    /// Whether no Python code can have changed the class since.
+    present: bool,
+}
+
+/// What is known at a point.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Known {
+    classes: BTreeMap<Value, Classes>,
+    facts: BTreeSet<Fact>,
+}
+
+impl Known {
+    fn set_class(&mut self, object: Value, class: ObjectId) {
+        self.classes.insert(object, Classes { classes: BTreeSet::from([class]), present: true });
+    }
+
+    fn set_new(&mut self, instance: Value, class: ObjectId) {
+        self.set_class(instance, class);
+        self.facts.extend([Fact::InlineValues(instance), Fact::NoDict(instance)]);
+    }
 }
 
 struct Facts<'a> {
@@ -34,53 +66,112 @@ struct Facts<'a> {
 }
 
 impl Flow for Facts<'_> {
-    type State = BTreeSet<Fact>;
+    type State = Known;
 
-    fn entry(&self) -> Self::State {
-        BTreeSet::new()
+    fn entry(&self) -> Known {
+        Known::default()
     }
 
-    fn pass(&self, inst: Inst, state: &mut Self::State) {
+    fn pass(&self, inst: Inst, state: &mut Known) {
         let data = &self.function.insts[inst];
         if data.op.effects(self.function).writes & Memory::Shape as u8 != 0 {
-            state.clear();
+            state.facts.clear();
+            state.classes.values_mut().for_each(|known| known.present = false);
         }
         let root = |value: Value| object(self.function, value);
         match &data.op {
-            Op::GuardClass { value, class, .. } => {
-                state.insert(Fact::Class(root(*value), *class));
-            }
+            Op::GuardClass { value, class, .. } => state.set_class(root(*value), *class),
             Op::GuardInlineValues { value, .. } => {
-                state.insert(Fact::InlineValues(root(*value)));
+                state.facts.insert(Fact::InlineValues(root(*value)));
+                if let Some(known) = state.classes.get_mut(&root(*value)) {
+                    known.present = true;
+                }
             }
             Op::GuardNoDict { value, .. } => {
-                state.insert(Fact::NoDict(root(*value)));
+                state.facts.insert(Fact::NoDict(root(*value)));
+            }
+            Op::IsClass { .. } => {
+                state.facts.extend(data.result.map(Fact::Tested));
             }
             Op::Invoke { helper: Helper::NewInstance, arguments, .. } => {
                 if let (Some(result), Some(class)) = (data.result, constant(self.function, arguments.first())) {
-                    state.extend([Fact::Class(result, class), Fact::InlineValues(result), Fact::NoDict(result)]);
+                    state.set_new(result, class);
                 }
             }
             Op::MakeInstance { class, .. } => {
                 if let Some(result) = data.result {
-                    state.extend([Fact::Class(result, *class), Fact::InlineValues(result), Fact::NoDict(result)]);
+                    state.set_new(result, *class);
                 }
             }
             _ => {}
         }
     }
 
-    fn jump(&self, _: Inst, _: usize, _: &mut Self::State) {}
+    fn jump(&self, terminator: Inst, index: usize, state: &mut Known) {
+        self.test_class(terminator, index, state);
+        let mut number = 0;
+        self.function.insts[terminator].op.for_each_target(|call| {
+            if number == index {
+                self.pass_arguments(call, state);
+            }
+            number += 1;
+        });
+    }
 
-    fn join(&self, state: &mut Self::State, other: &Self::State) {
-        state.retain(|fact| other.contains(fact));
+    fn join(&self, state: &mut Known, other: &Known) {
+        state.facts.retain(|fact| other.facts.contains(fact));
+        state.classes.retain(|object, known| {
+            let Some(other) = other.classes.get(object) else { return false };
+            known.classes.extend(&other.classes);
+            known.present &= other.present;
+            true
+        });
+    }
+}
+
+impl Facts<'_> {
+    /// What an edge says about the class that the branch in front of it tested.
+    fn test_class(&self, terminator: Inst, index: usize, state: &mut Known) {
+        let Op::Branch { condition, .. } = &self.function.insts[terminator].op else { return };
+        let Some(Op::IsClass { value, class }) = self.function.def_op(*condition) else { return };
+        if !state.facts.contains(&Fact::Tested(self.function.resolve(*condition))) {
+            return;
+        }
+        let object = object(self.function, *value);
+        if index == 0 {
+            state.set_class(object, *class);
+        } else if let Some(known) = state.classes.get_mut(&object) {
+            known.classes.remove(class);
+        }
+    }
+
+    /// Block parameters are the objects that are passed to them.
+    fn pass_arguments(&self, call: &BlockCall, state: &mut Known) {
+        if call.arguments.is_empty() {
+            return;
+        }
+        let before = state.clone();
+        for (&parameter, &argument) in self.function.blocks[call.block].parameters.iter().zip(&call.arguments) {
+            let argument = object(self.function, argument);
+            match before.classes.get(&argument) {
+                Some(known) => state.classes.insert(parameter, known.clone()),
+                None => state.classes.remove(&parameter),
+            };
+            for fact in [Fact::InlineValues, Fact::NoDict] {
+                if before.facts.contains(&fact(argument)) {
+                    state.facts.insert(fact(parameter));
+                } else {
+                    state.facts.remove(&fact(parameter));
+                }
+            }
+        }
     }
 }
 
 /// The first value that refers to the object.
 fn object(function: &Function, value: Value) -> Value {
     let mut root = function.root(value);
-    while let Some(Op::SameObject { value }) = function.def_op(root) {
+    while let Some(Op::SameObject { value } | Op::Dup { value }) = function.def_op(root) {
         root = function.root(*value);
     }
     root
@@ -108,7 +199,7 @@ pub(super) fn check(cfg: &Cfg, report: &mut Report) {
     }
 }
 
-fn check_inst(inst: Inst, facts: &BTreeSet<Fact>, report: &mut Report) {
+fn check_inst(inst: Inst, known: &Known, report: &mut Report) {
     let function = report.function;
     let (value, offset, is_store) = match &function.insts[inst].op {
         Op::LoadField { object, offset, .. } => (*object, Some(*offset), false),
@@ -122,21 +213,33 @@ fn check_inst(inst: Inst, facts: &BTreeSet<Fact>, report: &mut Report) {
         return;
     }
     let root = object(function, value);
-    let class = facts.iter().find_map(|fact| match fact {
-        Fact::Class(object, class) if *object == root => Some(*class),
+    let facts_of = |class: &ObjectId| match &function.objects.get(*class).value {
+        ObjectValue::Class(facts) => Some(&**facts),
         _ => None,
-    });
-    let Some(class) = class else {
+    };
+    if let Op::GuardInlineValues { class, .. } = &function.insts[inst].op {
+        let layout = facts_of(class).map(|facts| facts.inline_values_offset);
+        let fits = known.classes.get(&root).is_some_and(|known| {
+            let has_layout = |facts: &ClassFacts| facts.inline_values && Some(facts.inline_values_offset) == layout;
+            // Of a class without inline values only present knowledge helps.
+            known.present || known.classes.iter().filter_map(facts_of).all(has_layout)
+        });
+        if !fits {
+            report.inst(inst, format!("the class of {value} is not guarded here"));
+        }
+        return;
+    }
+    let Some(classes) = known.classes.get(&root).filter(|known| known.present) else {
         report.inst(inst, format!("the class of {value} is not guarded here"));
         return;
     };
-    if let (Some(offset), ObjectValue::Class(class)) = (offset, &function.objects.get(class).value)
-        && is_inline_value(class, offset)
+    if let Some(offset) = offset
+        && classes.classes.iter().filter_map(facts_of).any(|class| is_inline_value(class, offset))
     {
-        if !facts.contains(&Fact::InlineValues(root)) {
+        if !known.facts.contains(&Fact::InlineValues(root)) {
             report.inst(inst, format!("it is not guarded here that the inline values of {value} are valid"));
         }
-        if is_store && !facts.contains(&Fact::NoDict(root)) {
+        if is_store && !known.facts.contains(&Fact::NoDict(root)) {
             report.inst(inst, format!("it is not guarded here that {value} has no dict"));
         }
     }
