@@ -301,7 +301,7 @@ impl<'a> Lowerer<'a> {
             Op::BoolConstant { value } => self.builder.ins().iconst(types::I8, i64::from(*value)),
 
             Op::LoadLocal { slot } | Op::LoadArgument { slot } => self.load_slot(*slot),
-            Op::LoadStack { index } => {
+            Op::LoadStack { index } | Op::LoadSent { index } => {
                 let slot = self.slot_count() + index;
                 self.load_slot(slot)
             }

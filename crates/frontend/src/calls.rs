@@ -342,11 +342,27 @@ impl Translator<'_> {
                 self.finish_call(count, text)?;
                 return Ok(true);
             }
+            (Some(kind @ (Kind::List | Kind::Set)), _) if self.is_behind_empty_call() => {
+                let operand = self.object(operand);
+                self.rely_on_invariants();
+                let sort = self.int(i64::from(kind == Kind::Set));
+                let collection = self.invoke(Helper::Collect, &[operand, sort]).expect("a collection is a result");
+                self.function.values[collection].ty = Type::Exact(kind);
+                self.finish_call(count, collection)?;
+                return Ok(true);
+            }
             _ => return Ok(false),
         };
         self.rely_on_invariants();
         self.finish_call(count, result)?;
         Ok(true)
+    }
+
+    /// Whether the last operand was made by a call without arguments, as generator expressions are.
+    fn is_behind_empty_call(&self) -> bool {
+        let code = self.code();
+        let position = code.instructions.partition_point(|other| other.offset < self.source.1);
+        position > 0 && matches!(code.instructions[position - 1].op, coluber_bytecode::Op::Call { count: 0 })
     }
 
     /// Builtin functions and methods that have a form of their own.

@@ -8,17 +8,20 @@
 //! about values, and registers, last from one yield to the next.
 
 use crate::graph::Graph;
-use crate::state::{Activation, Slot};
+use crate::state::{Activation, Slot, State};
 use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
-use coluber_bytecode::{Code, Feedback, Instruction, Offset, Op as Bytecode, Seen};
+use coluber_bytecode::{Code, Feedback, Instruction, Kind, Offset, Op as Bytecode, Seen};
 use coluber_ir::ops::{ExitReason, Suspension};
-use coluber_ir::{BlockCall, Helper, Op, Value};
-use std::collections::HashSet;
+use coluber_ir::{BlockCall, FrameStateId, Helper, Op, Value};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// Most resume points of a unit. At others it is not entered.
 const MAX_RESUME_POINTS: usize = 24;
+
+/// Part of the inline path of loop headers in the body that puts its items away itself.
+const DRAINING: u32 = u32::MAX;
 
 /// What a slot of the operand stack holds when the generator is resumed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,8 +48,18 @@ impl Form {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ResumePoint {
     offset: Offset,
+    /// In front of the first instruction.
+    is_first: bool,
     /// The operand stack with the value that is sent on top.
     stack: Vec<Form>,
+}
+
+/// Where several paths begin in the middle of an instruction.
+struct Path {
+    state: State,
+    before: State,
+    before_id: Option<FrameStateId>,
+    replaced: HashMap<Value, Value>,
 }
 
 impl Translator<'_> {
@@ -65,6 +78,7 @@ impl Translator<'_> {
         let graph = Graph::build_resumable(code, &entries, self.settings.peel)
             .ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, 0))?;
         let mut edges = Vec::new();
+        let mut drained = None;
         self.block = Some(self.function.add_block());
         let locals: Vec<Slot> =
             (0..code.slot_count).map(|slot| Slot::Value(self.emit_value(Op::LoadLocal { slot }))).collect();
@@ -75,13 +89,25 @@ impl Translator<'_> {
             let target = |block| BlockCall { block, arguments: Vec::new() };
             self.emit(Op::Branch { condition, then: target(here), otherwise: target(next) });
             self.block = Some(here);
-            self.enter_resumed(code, point, locals.clone())?;
+            let sent = self.enter_resumed(code, point, locals.clone())?;
+            if let Some(sent) = sent
+                && is_expression(code)
+            {
+                let condition = self.emit_value(Op::IsNone { value: sent });
+                let (yielding, draining) = (self.function.add_block(), self.function.add_block());
+                self.emit(Op::Branch { condition, then: target(yielding), otherwise: target(draining) });
+                drained = Some((sent, entries[edges.len()], Edge { block: draining, state: self.state.clone() }));
+                self.block = Some(yielding);
+            }
             let block = self.block.take().expect("the entry is open");
             edges.push(Edge { block, state: std::mem::take(&mut self.state) });
             self.block = Some(next);
         }
         self.emit(Op::Decline {});
         self.translate_edges(Rc::new(graph), 0, edges)?;
+        if let Some((sink, entry, edge)) = drained {
+            self.translate_draining(code, sink, entry, edge)?;
+        }
         if self.assumptions.resume_points != points {
             // Loop headers have other numbers in the next attempt.
             self.assumptions.forget_types();
@@ -90,17 +116,35 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Takes over what the frame holds at a resume point.
-    fn enter_resumed(&mut self, code: &Code, point: &ResumePoint, locals: Vec<Slot>) -> Result<(), Bailout> {
+    /// The body of a generator expression that puts its items into `sink` itself.
+    fn translate_draining(&mut self, code: &Code, sink: Value, entry: usize, edge: Edge) -> Result<(), Bailout> {
+        let graph = Graph::build_draining(code, entry, self.settings.peel)
+            .ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, 0))?;
+        self.path.push(DRAINING);
+        self.sink = Some(sink);
+        self.translate_graph(Rc::new(graph), 0, edge)?;
+        self.sink = None;
+        self.path.pop();
+        Ok(())
+    }
+
+    /// Takes over what the frame holds at a resume point. Where the generator begins, what is sent is returned.
+    fn enter_resumed(&mut self, code: &Code, point: &ResumePoint, locals: Vec<Slot>) -> Result<Option<Value>, Bailout> {
         if code.indexed_loops {
             for (index, form) in point.stack.iter().enumerate() {
                 self.emit(Op::GuardStackTag { index: index as u32, tagged: *form == Form::TaggedInt });
             }
         }
         let mut stack = Vec::new();
+        let mut sent = None;
         for (index, form) in point.stack.iter().enumerate() {
             let index = index as u32;
             stack.push(match form {
+                _ if point.is_first && index as usize + 1 == point.stack.len() => {
+                    sent = Some(self.emit_value(Op::LoadSent { index }));
+                    // The interpreter sends None, whatever stands there.
+                    Slot::Value(self.emit_value(Op::NoneConstant {}))
+                }
                 Form::TaggedInt => Slot::TaggedInt(self.emit_value(Op::LoadStackInt { index })),
                 _ => Slot::Value(self.emit_value(Op::LoadStack { index })),
             });
@@ -111,6 +155,7 @@ impl Translator<'_> {
         for (index, form) in point.stack.iter().enumerate() {
             let Slot::Value(value) = self.state.top().stack[index] else { continue };
             match form {
+                Form::Object if index + 1 == point.stack.len() && point.is_first => {}
                 // The interpreter sends a value; NULL is never one.
                 Form::Object if index + 1 == point.stack.len() => {
                     let bound = self.emit_value(Op::AssumeBound { value });
@@ -130,7 +175,7 @@ impl Translator<'_> {
                 Form::Nullable | Form::TaggedInt => {}
             }
         }
-        Ok(())
+        Ok(sent)
     }
 
     /// `yield`: the item goes to whoever resumed the generator.
@@ -143,10 +188,115 @@ impl Translator<'_> {
             Slot::Value(_) | Slot::Range { .. } | Slot::Sequence { .. } => Form::Object,
         };
         let stack = self.state.top().stack.iter().map(form).chain([Form::Object]).collect();
-        self.assumptions.add_resume_point(ResumePoint { offset: instruction.next, stack });
+        self.assumptions.add_resume_point(ResumePoint { offset: instruction.next, is_first: false, stack });
+        if let Some(sink) = self.sink {
+            return self.hand_over(sink, value, instruction);
+        }
         let how = if argument == 0 { Suspension::Yield } else { Suspension::YieldFrom };
         self.suspend(how, instruction.next, value);
         Ok(())
+    }
+
+    /// Puts an item into the list or set that the generator was given, or compares it with a bool; where that would take
+    /// Python code, or is what the consumer waits for, it is yielded.
+    fn hand_over(&mut self, sink: Value, item: Value, instruction: &Instruction) -> Result<(), Bailout> {
+        let kind = self.kind(item);
+        let object = self.object(item);
+        let start = Path {
+            state: self.state.clone(),
+            before: self.before.clone(),
+            before_id: self.before_id,
+            replaced: self.replaced.clone(),
+        };
+        let mut edges = Vec::new();
+        let is_list = self.emit_value(Op::IsKind { value: sink, kind: Kind::List });
+        let mut otherwise = self.go_if(is_list);
+        let list = self.emit_value(Op::AssumeKind { value: sink, kind: Kind::List });
+        self.invoke(Helper::ListAppend, &[list, object]);
+        edges.push(self.handed_over());
+        if matches!(kind, Some(Kind::Int | Kind::Float | Kind::Str | Kind::Bool)) {
+            self.take(&start, otherwise);
+            let is_set = self.emit_value(Op::IsKind { value: sink, kind: Kind::Set });
+            otherwise = self.go_if(is_set);
+            let set = self.emit_value(Op::AssumeKind { value: sink, kind: Kind::Set });
+            self.invoke(Helper::SetAddPlain, &[set, object]);
+            self.release(object);
+            edges.push(self.handed_over());
+        }
+        if kind == Some(Kind::Bool) {
+            self.take(&start, otherwise);
+            let is_bool = self.emit_value(Op::IsKind { value: sink, kind: Kind::Bool });
+            otherwise = self.go_if(is_bool);
+            let is_wanted = self.emit_value(Op::IsIdentical { left: sink, right: object });
+            let is_other = self.emit_value(Op::BoolNot { value: is_wanted });
+            let wanted = self.go_if(is_other);
+            self.release(object);
+            edges.push(self.handed_over());
+            self.take(&start, wanted);
+            self.suspend(Suspension::Yield, instruction.next, object);
+        }
+        self.take(&start, otherwise);
+        self.suspend(Suspension::Yield, instruction.next, object);
+        let resume = self.resume_at(self.code(), instruction.next);
+        self.merge(edges, resume)?;
+        self.begin(resume, resume);
+        Ok(())
+    }
+
+    /// Starts one of several paths out of one place.
+    fn take(&mut self, path: &Path, block: coluber_ir::Block) {
+        self.block = Some(block);
+        self.state = path.state.clone();
+        self.before = path.before.clone();
+        self.before_id = path.before_id;
+        self.replaced = path.replaced.clone();
+    }
+
+    /// Goes on if a condition holds; returns the block where it does not.
+    fn go_if(&mut self, condition: Value) -> coluber_ir::Block {
+        let (then, otherwise) = (self.function.add_block(), self.function.add_block());
+        let target = |block| BlockCall { block, arguments: Vec::new() };
+        self.emit(Op::Branch { condition, then: target(then), otherwise: target(otherwise) });
+        self.block = Some(then);
+        otherwise
+    }
+
+    /// Behind a yield that was none, with None sent.
+    fn handed_over(&mut self) -> Edge {
+        let none = self.emit_value(Op::NoneConstant {});
+        self.push(none);
+        Edge { block: self.block.take().expect("the way is open"), state: self.state.clone() }
+    }
+
+    /// The consumer that a loop over a generator is, if it only collects the items, or looks for a true or false one.
+    pub(crate) fn loop_sink(&mut self, instruction: &Instruction) -> Result<Option<Value>, Bailout> {
+        let code = self.code();
+        let Some(start) = code.index_of(instruction.offset) else { return Ok(None) };
+        let mut rest =
+            code.instructions[start + 1..].iter().filter(|next| next.op != Bytecode::Nop).map(|next| &next.op);
+        let leads_back = |op: Option<&Bytecode>| matches!(op, Some(Bytecode::JumpBackward { target, .. }) if code.index_of(*target) == Some(start));
+        let (depth, kind) = match rest.next() {
+            Some(Bytecode::ListAppend { depth }) => (*depth, Kind::List),
+            Some(Bytecode::SetAdd { depth }) => (*depth, Kind::Set),
+            Some(Bytecode::ToBool) => {
+                let value = match rest.next() {
+                    Some(Bytecode::PopJumpIfTrue { .. }) => true,
+                    Some(Bytecode::PopJumpIfFalse { .. }) => false,
+                    _ => return Ok(None),
+                };
+                if !leads_back(rest.next()) {
+                    return Ok(None);
+                }
+                let wanted = self.emit_value(Op::BoolConstant { value });
+                return Ok(Some(self.emit_value(Op::BoxBool { value: wanted })));
+            }
+            _ => return Ok(None),
+        };
+        if !leads_back(rest.next()) {
+            return Ok(None);
+        }
+        let collection = self.peek(depth)?;
+        Ok((self.kind(collection) == Some(kind)).then_some(collection))
     }
 
     /// The rest of a `return`: the frame is cleared by whoever resumed the generator.
@@ -248,12 +398,17 @@ fn first_resume_point(code: &Code) -> Result<ResumePoint, Bailout> {
             }
             Bytecode::ReturnGenerator => {
                 stack.push(Form::Object);
-                return Ok(ResumePoint { offset: instruction.next, stack });
+                return Ok(ResumePoint { offset: instruction.next, is_first: true, stack });
             }
             _ => break,
         }
     }
     Err(Bailout::new(BailoutReason::Generator, 0))
+}
+
+/// Whether it is a generator expression.
+fn is_expression(code: &Code) -> bool {
+    code.slot_names.first().is_some_and(|name| name == ".0")
 }
 
 /// Whether the loop behind an instruction has seen lists or tuples, which are walked by an index.

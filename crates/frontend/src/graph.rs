@@ -69,15 +69,26 @@ impl Graph {
     /// Builds the graph of `code` from the instruction at index `entry`, with these handlers. `None` if control flow is
     /// irreducible.
     pub fn build(code: &Code, entry: usize, peel: bool, handlers: &[HandlerRange]) -> Option<Graph> {
-        let (blocks, entries) = find_blocks(code, &[entry], handlers);
+        let (blocks, entries) = find_blocks(code, &[entry], handlers, branch_targets);
         let loops = find_loops(&blocks, &back_edges(code));
+        expand(blocks, &loops, code, entries[0], peel)
+    }
+
+    /// Builds the graph of a generator that goes on behind each yield, from the instruction at index `entry`. It has no
+    /// handlers.
+    pub fn build_draining(code: &Code, entry: usize, peel: bool) -> Option<Graph> {
+        let (blocks, entries) = find_blocks(code, &[entry], &[], |code, index| match code.instructions[index].op {
+            Op::YieldValue { .. } => None,
+            _ => branch_targets(code, index),
+        });
+        let loops = find_loops(&blocks, &backward_jumps(code, &blocks));
         expand(blocks, &loops, code, entries[0], peel)
     }
 
     /// Builds the graph of a generator, which can be entered at several instructions (indices): the successors of node 0,
     /// which is none of the code. It has no handlers.
     pub fn build_resumable(code: &Code, entries: &[usize], peel: bool) -> Option<Graph> {
-        let (mut blocks, entries) = find_blocks(code, entries, &[]);
+        let (mut blocks, entries) = find_blocks(code, entries, &[], branch_targets);
         let mut loops = find_loops(&blocks, &backward_jumps(code, &blocks));
         let root = blocks.len();
         blocks.push(BytecodeBlock { first: 0, end: 0, successors: entries, handler: None });
@@ -119,7 +130,12 @@ impl BytecodeBlock {
 }
 
 /// The blocks, and those of the entries.
-fn find_blocks(code: &Code, entries: &[usize], handlers: &[HandlerRange]) -> (Vec<BytecodeBlock>, Vec<usize>) {
+fn find_blocks(
+    code: &Code,
+    entries: &[usize],
+    handlers: &[HandlerRange],
+    branch_targets: impl Fn(&Code, usize) -> Option<Vec<Offset>>,
+) -> (Vec<BytecodeBlock>, Vec<usize>) {
     let count = code.instructions.len();
     // First instruction of the handler of each instruction.
     let handler_of = |index: usize| {
@@ -223,7 +239,7 @@ fn back_edges(code: &Code) -> Vec<(usize, usize)> {
     if !(0..code.instructions.len()).any(is_backward) {
         return Vec::new();
     }
-    let (blocks, entries) = find_blocks(code, &[0], &code.handlers);
+    let (blocks, entries) = find_blocks(code, &[0], &code.handlers, branch_targets);
     let entry = entries[0];
     if code.handlers.is_empty() {
         return backward_jumps(code, &blocks);

@@ -183,7 +183,11 @@ impl Translator<'_> {
                 })
             }
             Slot::Value(iterator) => {
-                let item = self.invoke(Helper::IterNext, &[iterator]).expect("an item is a result");
+                let item = match self.loop_sink(instruction)? {
+                    Some(sink) => self.invoke(Helper::IterNextInto, &[iterator, sink]),
+                    None => self.invoke(Helper::IterNext, &[iterator]),
+                };
+                let item = item.expect("an item is a result");
                 let exhausted = self.emit_value(Op::IsExhausted { value: item });
                 let condition = self.emit_value(Op::BoolNot { value: exhausted });
                 self.split(condition, |this| {

@@ -111,18 +111,20 @@ pub(crate) struct Translator<'a> {
     before_resume: Resume,
     /// The present instruction is the second part of a superinstruction: no guard can go back to its start.
     pub is_inside_instruction: bool,
-    before_id: Option<FrameStateId>,
+    pub before_id: Option<FrameStateId>,
     pub after_resume: Resume,
     pub source: (u32, u32),
     pub runs: Vec<Run>,
     pub path: Vec<u32>,
+    /// Where a generator puts its items itself instead of yielding them.
+    pub sink: Option<Value>,
     pub continuations: Vec<crate::calls::Continuation>,
     pub translated: usize,
     /// How many polymorphic accesses the present path lies behind.
     pub forks: usize,
     numeric: std::cell::RefCell<HashMap<usize, Rc<Vec<bool>>>>,
     /// Values replaced by others during the present instruction.
-    replaced: HashMap<Value, Value>,
+    pub replaced: HashMap<Value, Value>,
     /// Constants that something outside of the unit may hold: their identity must be kept.
     exposed: HashSet<Value>,
 }
@@ -147,6 +149,7 @@ impl<'a> Translator<'a> {
             source: (0, 0),
             runs: Vec::new(),
             path: Vec::new(),
+            sink: None,
             continuations: Vec::new(),
             translated: 0,
             forks: 0,
@@ -1066,6 +1069,7 @@ impl<'a> Translator<'a> {
                         | Op::NoneConstant {}
                         | Op::BoxBool { .. }
                         | Op::LoadFunction {}
+                        | Op::LoadSent { .. }
                 )
             )
     }
@@ -1267,7 +1271,7 @@ impl<'a> Translator<'a> {
         let root = self.function.root(object);
         for (depth, frame) in self.state.frames.iter().enumerate() {
             // It would have to be boxed again at the next yield.
-            let is_suspended = depth == 0 && self.snapshot.entry == Entry::Generator;
+            let is_suspended = depth == 0 && self.snapshot.entry == Entry::Generator && self.sink.is_none();
             let numeric = self.numeric_locals(frame.code);
             for (local, slot) in frame.locals.iter().enumerate() {
                 let mut holds = false;

@@ -123,6 +123,13 @@ macro_rules! for_each_helper {
             ListExtend(O, O) -> U, python;
             /// Adds to an exact set.
             SetAdd(O, O) -> U, python;
+            /// The same of an exact int, float, str or bool, to a set that has only such items.
+            SetAddPlain(O, O) -> U, raises;
+            /// `list(iterable)` (0) or `set(iterable)` (1): a generator that has not begun puts its items there itself.
+            Collect(O, I) -> O, python;
+            /// `IterNext`; a generator that has not begun puts its items itself into a list or set, up to the one it
+            /// returns here, or throws those away that are not this bool.
+            IterNextInto(O, O) -> O, python;
             /// `{*iterable}`.
             SetUpdate(O, O) -> U, python;
             /// Sets a key of an exact dict: dict, key, value.

@@ -385,7 +385,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
             Op::FloatConstant { bits } => Some(Datum::Float(f64::from_bits(*bits))),
             Op::BoolConstant { value } => Some(Datum::Bool(*value)),
             Op::LoadLocal { slot } | Op::LoadArgument { slot } => Some(or_null(self.host.local(*slot))),
-            Op::LoadStack { index } => Some(or_null(self.host.stack(*index))),
+            Op::LoadSent { index } | Op::LoadStack { index } => Some(or_null(self.host.stack(*index))),
             Op::LoadStackInt { index } => match self.host.stack_int(*index) {
                 Some(int) => Some(Datum::Int(int)),
                 None => return Err(Stop::Broken("there is no tagged integer".to_string())),

@@ -287,6 +287,10 @@ pub enum Op {
     /// The operand stack slot `index` (from the bottom) of the frame a loop is entered from. NULL possible.
     #[op(entry, result = Nullable, refs = owned, reads(Other))]
     LoadStack { index: u32 },
+    /// What is sent to a generator that has not begun, in that slot: None, or where it should put its items itself. Whoever
+    /// resumes it holds that.
+    #[op(entry, result = Object, refs = borrowed, pure)]
+    LoadSent { index: u32 },
     /// The tagged integer in operand stack slot `index`.
     #[op(entry, result = I64, reads(Other))]
     LoadStackInt { index: u32 },

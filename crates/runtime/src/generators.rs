@@ -93,7 +93,7 @@ unsafe fn resume(
     generator: *mut PyObject,
     unit: &UnitRecord,
     entry: EntryFunction,
-    argument: *mut PyObject,
+    argument: StackRef,
 ) -> *mut PyObject {
     use layout::generator::*;
     use layout::thread_state::EXC_ITEM_PREVIOUS;
@@ -108,10 +108,11 @@ unsafe fn resume(
             own_slot(slot);
             slot = slot.add(1);
         }
-        top.write(StackRef::owned(Py_NewRef(argument)));
+        top.write(argument);
         let exceptions = generator.cast::<u8>().add(GI_EXC_STATE);
         exceptions.add(EXC_ITEM_PREVIOUS).cast::<*mut u8>().write(tstate.exc_info());
         tstate.set_exc_info(exceptions);
+        let is_created = state(generator) == STATE_CREATED;
         set_state(generator, STATE_EXECUTING);
         frame.set_previous(previous);
         frame.set_stackpointer(base);
@@ -136,7 +137,7 @@ unsafe fn resume(
             frame.set_visited(0);
             return result as *mut PyObject;
         }
-        finish(tstate, generator, frame, previous, result, top.add(1))
+        finish(tstate, generator, frame, previous, result, top.add(1), is_created)
     }
 }
 
@@ -150,6 +151,7 @@ unsafe fn finish(
     previous: Frame,
     result: u64,
     top: *mut StackRef,
+    was_created: bool,
 ) -> *mut PyObject {
     use layout::generator::*;
     use layout::thread_state::EXC_ITEM_PREVIOUS;
@@ -176,6 +178,10 @@ unsafe fn finish(
             }
         } else if result == DEOPT {
             if is_untouched {
+                if was_created {
+                    // There may stand what it was to drain into.
+                    top.sub(1).write(StackRef::owned(Py_NewRef(pyo3_ffi::Py_None())));
+                }
                 frame.set_stackpointer(top);
             }
             // Links the frame anew, and leaves it as it has to be.
@@ -223,14 +229,39 @@ pub unsafe fn send(tstate: ThreadState, generator: *mut PyObject, argument: *mut
     // SAFETY: promised by the caller.
     unsafe {
         let (unit, entry) = unit_to_resume(tstate, generator, argument)?;
-        let result = resume(tstate, generator, unit, entry, argument);
-        Some(if result.is_null() {
+        let result = resume(tstate, generator, unit, entry, StackRef::owned(Py_NewRef(argument)));
+        Some(how_it_went(generator, result))
+    }
+}
+
+/// Resumes a generator that has not begun and may put its items itself into an exact list or set, or throw away those that
+/// are not a bool; items that it yields nevertheless are for the caller to put there. `None` if that cannot be.
+///
+/// # Safety
+/// As for [`send`]; the caller holds the accumulator. The items of a set are exact ints, floats, strs and bools.
+pub unsafe fn drain(tstate: ThreadState, generator: *mut PyObject, accumulator: *mut PyObject) -> Option<Resumed> {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if state(generator) != layout::generator::STATE_CREATED {
+            return None;
+        }
+        let (unit, entry) = unit_to_resume(tstate, generator, pyo3_ffi::Py_None())?;
+        let result = resume(tstate, generator, unit, entry, StackRef::borrowed(accumulator));
+        Some(how_it_went(generator, result))
+    }
+}
+
+#[inline]
+unsafe fn how_it_went(generator: *mut PyObject, result: *mut PyObject) -> Resumed {
+    // SAFETY: a generator or coroutine that was resumed.
+    unsafe {
+        if result.is_null() {
             Resumed::Raised
         } else if state(generator) == layout::generator::STATE_CLEARED {
             Resumed::Returned(result)
         } else {
             Resumed::Yielded(result)
-        })
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `await`.
+//! `await`, and consumers of generators that have not begun.
 
 use super::Object;
 use crate::generators::{self, Resumed};
@@ -65,5 +65,106 @@ pub unsafe extern "C" fn helper_send(receiver: Object, value: Object, out: *mut 
         }
         out.write(Py_True());
         returned
+    }
+}
+
+/// What a consumer that gives a generator its accumulator has to do next.
+enum Drained {
+    /// The generator has ended.
+    Completely,
+    /// This item was yielded, and more may come.
+    UpTo(Object),
+    /// An exception is set.
+    Raised,
+    /// It did not run.
+    NotAtAll,
+}
+
+unsafe fn drain(iterator: Object, accumulator: Object) -> Drained {
+    // SAFETY: an object, and a list, set or bool that the caller holds.
+    unsafe {
+        if !generators::is_generator(iterator) {
+            return Drained::NotAtAll;
+        }
+        let tstate = ThreadState(PyThreadState_GetUnchecked().cast());
+        match generators::drain(tstate, iterator, accumulator) {
+            Some(Resumed::Yielded(item)) => Drained::UpTo(item),
+            Some(Resumed::Returned(value)) => {
+                Py_DECREF(value);
+                Drained::Completely
+            }
+            Some(Resumed::Raised) => Drained::Raised,
+            None => Drained::NotAtAll,
+        }
+    }
+}
+
+/// # Safety
+/// See [`super::helper_binary_op`]; the accumulator is an exact list or set, or a bool.
+pub unsafe extern "C" fn helper_iter_next_into(iterator: Object, accumulator: Object) -> Object {
+    // SAFETY: promised by the caller.
+    unsafe {
+        // Items that were there may have an `__eq__` of their own.
+        let is_fit = PySet_CheckExact(accumulator) == 0 || PySet_Size(accumulator) == 0;
+        if is_fit {
+            match drain(iterator, accumulator) {
+                Drained::Completely => return super::exhausted(),
+                Drained::UpTo(item) => return item,
+                Drained::Raised => return super::end_of_iteration(),
+                Drained::NotAtAll => {}
+            }
+        }
+        super::helper_iter_next(iterator)
+    }
+}
+
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_collect(iterable: Object, is_set: i64) -> Object {
+    // SAFETY: an object; the new collection is nobody else's until it is returned.
+    unsafe {
+        let is_set = is_set != 0;
+        if !generators::is_generator(iterable) {
+            return if is_set { PySet_New(iterable) } else { PySequence_List(iterable) };
+        }
+        let collection = if is_set { PySet_New(ptr::null_mut()) } else { PyList_New(0) };
+        if collection.is_null() {
+            return collection;
+        }
+        let put = |item: Object| {
+            let status = if is_set { PySet_Add(collection, item) } else { PyList_Append(collection, item) };
+            Py_DECREF(item);
+            status == 0
+        };
+        let is_complete = match drain(iterable, collection) {
+            Drained::Completely => true,
+            Drained::Raised => false,
+            Drained::UpTo(item) => put(item) && put_rest(iterable, put),
+            Drained::NotAtAll => put_rest(iterable, put),
+        };
+        if is_complete {
+            return collection;
+        }
+        Py_DECREF(collection);
+        ptr::null_mut()
+    }
+}
+
+/// Takes what an iterator has left. `false`: an exception is set.
+unsafe fn put_rest(iterator: Object, put: impl Fn(Object) -> bool) -> bool {
+    // SAFETY: an iterator.
+    unsafe {
+        loop {
+            let item = super::helper_iter_next(iterator);
+            if item.is_null() {
+                return false;
+            }
+            if item == super::exhausted() {
+                return true;
+            }
+            if !put(item) {
+                return false;
+            }
+        }
     }
 }

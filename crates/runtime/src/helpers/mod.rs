@@ -68,6 +68,7 @@ mod rows {
     pub use super::helper_call_function_ex as CallFunctionEx;
     pub use super::helper_call_intrinsic_1 as CallIntrinsic1;
     pub use super::helper_call_intrinsic_2 as CallIntrinsic2;
+    pub use super::helper_collect as Collect;
     pub use super::helper_compare as Compare;
     pub use super::helper_compare_bool as CompareBool;
     pub use super::helper_contains as Contains;
@@ -94,6 +95,7 @@ mod rows {
     pub use super::helper_invert as Invert;
     pub use super::helper_is_true as IsTrue;
     pub use super::helper_iter_next as IterNext;
+    pub use super::helper_iter_next_into as IterNextInto;
     pub use super::helper_list_append as ListAppend;
     pub use super::helper_list_extend as ListExtend;
     pub use super::helper_list_insert as ListInsert;
@@ -132,6 +134,7 @@ mod rows {
     pub use super::helper_reraise as Reraise;
     pub use super::helper_send as Send;
     pub use super::helper_set_add as SetAdd;
+    pub use super::helper_set_add as SetAddPlain;
     pub use super::helper_set_function_attribute as SetFunctionAttribute;
     pub use super::helper_set_update as SetUpdate;
     pub use super::helper_setup_annotations as SetupAnnotations;

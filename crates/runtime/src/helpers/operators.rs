@@ -317,7 +317,7 @@ pub unsafe extern "C" fn helper_iter_next(iterator: Object) -> Object {
 }
 
 /// The result of [`helper_iter_next`] when there is no item.
-unsafe fn end_of_iteration() -> Object {
+pub(super) unsafe fn end_of_iteration() -> Object {
     // SAFETY: attached.
     unsafe {
         if !PyErr_Occurred().is_null() {
@@ -330,7 +330,7 @@ unsafe fn end_of_iteration() -> Object {
     }
 }
 
-fn exhausted() -> Object {
+pub(super) fn exhausted() -> Object {
     (&raw const EXHAUSTED).cast_mut().cast()
 }
 
