@@ -39,6 +39,31 @@ print("resumed by a compiled loop:", entries(count) - before)
 before = entries(count)
 sum(count(50))
 print("resumed by C:", entries(count) - before)
+def collect(values):
+    return (
+        list(x + 1 for x in values), set(x + 1 for x in values), tuple(x + 1 for x in values), sum(x + 1 for x in values),
+        any(x == 9 for x in values), all(x < 9 for x in values), sorted(x + 1 for x in values), ",".join("a" for x in values),
+    )
+
+def entries_of_expressions():
+    return sorted(unit["entries"] for unit in coluber.stats()["units"] if "collect" in unit["name"] and "genexpr" in unit["name"])
+
+values = list(range(8))
+expected = (
+    [1, 2, 3, 4, 5, 6, 7, 8], {1, 2, 3, 4, 5, 6, 7, 8}, (1, 2, 3, 4, 5, 6, 7, 8), 36, False, True,
+    [1, 2, 3, 4, 5, 6, 7, 8], "a,a,a,a,a,a,a,a",
+)
+for _ in range(20):
+    assert collect(values) == expected
+before = entries_of_expressions()
+assert len(before) == 8, before
+collect(values)
+print("entries of expressions:", [after - earlier for after, earlier in zip(entries_of_expressions(), before)])
+real_sum, real_set = sum, set
+sum, set = list, sorted
+assert collect(values) == (*expected[:1], [*expected[0]], expected[2], expected[0], *expected[4:])
+sum, set = real_sum, real_set
+assert collect(values) == expected
 print("delegating:", coluber.explain(delegating).split("refused: ")[-1].split(" at ")[0])
 """
 
@@ -49,5 +74,6 @@ def test_who_is_resumed_in_compiled_code() -> None:
     assert done.stdout.splitlines() == [
         "resumed by a compiled loop: 51",
         "resumed by C: 51",
+        "entries of expressions: [1, 1, 1, 1, 1, 1, 1, 1]",
         "delegating: yield from",
     ]

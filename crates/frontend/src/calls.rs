@@ -4,7 +4,7 @@ use crate::Bailout;
 use crate::quiet::Error;
 use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
-use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue};
+use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue, Op as Bytecode};
 use coluber_ir::{Helper, Op, Resume, Type, Value};
 use std::rc::Rc;
 
@@ -27,6 +27,8 @@ const MAX_DEPTH: usize = 6;
 const MAX_TRANSLATED: usize = 1200;
 /// Largest callee that is inlined, in instructions.
 const MAX_CALLEE: usize = 120;
+/// Longest distance between the function of a generator expression and its call, in instructions.
+const MAX_EXPRESSION: usize = 24;
 
 impl Translator<'_> {
     fn function_facts(&self, object: ObjectId) -> Option<&FunctionFacts> {
@@ -342,7 +344,7 @@ impl Translator<'_> {
                 self.finish_call(count, text)?;
                 return Ok(true);
             }
-            (Some(kind @ (Kind::List | Kind::Set)), _) if self.is_behind_empty_call() => {
+            (Some(kind @ (Kind::List | Kind::Set)), _) if self.is_behind_expression() => {
                 let operand = self.object(operand);
                 self.rely_on_invariants();
                 let sort = self.int(i64::from(kind == Kind::Set));
@@ -358,11 +360,15 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// Whether the last operand was made by a call without arguments, as generator expressions are.
-    fn is_behind_empty_call(&self) -> bool {
+    /// Whether the last operand is most likely a generator expression, made in front of this call.
+    fn is_behind_expression(&self) -> bool {
         let code = self.code();
-        let position = code.instructions.partition_point(|other| other.offset < self.source.1);
-        position > 0 && matches!(code.instructions[position - 1].op, coluber_bytecode::Op::Call { count: 0 })
+        let end = code.instructions.partition_point(|other| other.offset < self.source.1);
+        let Some((call, before)) = code.instructions[..end].split_last() else { return false };
+        let is_on_iterator = code.iterator_slots > 1 || before.last().is_some_and(|last| last.op == Bytecode::GetIter);
+        call.op == Bytecode::Call { count: 0 }
+            && is_on_iterator
+            && before.iter().rev().take(MAX_EXPRESSION).any(|other| other.op == Bytecode::MakeFunction)
     }
 
     /// Builtin functions and methods that have a form of their own.
@@ -418,6 +424,26 @@ impl Translator<'_> {
                 let result = self.emit_value(op);
                 self.finish_call(count, result)?;
                 Ok(true)
+            }
+            ("builtins.sum", 1, false) if self.is_behind_expression() => {
+                self.rely_on_invariants();
+                let (sum, operand) = (self.peek(3)?, self.peek(1)?);
+                let total = self.invoke(Helper::Sum, &[sum, operand]).expect("a sum is a result");
+                self.finish_call(count, total)?;
+                Ok(true)
+            }
+            // These make a list or tuple of what they get before they do anything with it.
+            ("str.join", 1, true) | ("builtins.sorted", 1, false)
+                if self.is_behind_expression() && self.ty(self.peek(1)?) == Type::Object =>
+            {
+                self.rely_on_invariants();
+                let iterable = self.pop()?;
+                let list = self.invoke(Helper::CollectAway, &[iterable]).expect("a list is a result");
+                self.function.values[list].ty = Type::Exact(Kind::List);
+                self.push(list);
+                // Going back to the call now is to call it with the list.
+                self.begin_same();
+                Ok(false)
             }
             ("builtins.abs", 1, false) => {
                 let operand = self.peek(1)?;

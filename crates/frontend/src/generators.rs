@@ -197,17 +197,12 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Puts an item into the list or set that the generator was given, or compares it with a bool; where that would take
+    /// Puts an item into the list or set that the generator was given, adds it to a sum, or compares it with a bool; where that would take
     /// Python code, or is what the consumer waits for, it is yielded.
     fn hand_over(&mut self, sink: Value, item: Value, instruction: &Instruction) -> Result<(), Bailout> {
         let kind = self.kind(item);
         let object = self.object(item);
-        let start = Path {
-            state: self.state.clone(),
-            before: self.before.clone(),
-            before_id: self.before_id,
-            replaced: self.replaced.clone(),
-        };
+        let start = self.path();
         let mut edges = Vec::new();
         let is_list = self.emit_value(Op::IsKind { value: sink, kind: Kind::List });
         let mut otherwise = self.go_if(is_list);
@@ -222,6 +217,25 @@ impl Translator<'_> {
             self.invoke(Helper::SetAddPlain, &[set, object]);
             self.release(object);
             edges.push(self.handed_over());
+        }
+        if matches!(kind, Some(Kind::Int | Kind::Bool)) {
+            self.take(&start, otherwise);
+            let is_sum = self.emit_value(Op::IsKind { value: sink, kind: Kind::ByteArray });
+            otherwise = self.go_if(is_sum);
+            let number = match kind {
+                Some(Kind::Bool) => {
+                    let value = self.unbox(item, Kind::Bool);
+                    self.emit_value(Op::BoolToInt { value })
+                }
+                _ => self.unbox(item, Kind::Int),
+            };
+            let fits = self.invoke(Helper::AddToSum, &[sink, number]).expect("a truth value is a result");
+            let does_not_fit = self.go_if(fits);
+            let before_addition = self.path();
+            self.release(object);
+            edges.push(self.handed_over());
+            self.take(&before_addition, does_not_fit);
+            self.suspend(Suspension::Yield, instruction.next, object);
         }
         if kind == Some(Kind::Bool) {
             self.take(&start, otherwise);
@@ -241,6 +255,15 @@ impl Translator<'_> {
         self.merge(edges, resume)?;
         self.begin(resume, resume);
         Ok(())
+    }
+
+    fn path(&self) -> Path {
+        Path {
+            state: self.state.clone(),
+            before: self.before.clone(),
+            before_id: self.before_id,
+            replaced: self.replaced.clone(),
+        }
     }
 
     /// Starts one of several paths out of one place.

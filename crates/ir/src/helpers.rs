@@ -127,6 +127,12 @@ macro_rules! for_each_helper {
             SetAddPlain(O, O) -> U, raises;
             /// `list(iterable)` (0) or `set(iterable)` (1): a generator that has not begun puts its items there itself.
             Collect(O, I) -> O, python;
+            /// The same of what is stolen, to a list.
+            CollectAway(S) -> O, python;
+            /// `sum(iterable)`, function first: a generator that has not begun adds ints itself.
+            Sum(O, O) -> O, python;
+            /// Adds to the sum that a generator was given. False if it does not fit 64 bits: nothing is added.
+            AddToSum(O, I) -> B, quiet;
             /// `IterNext`; a generator that has not begun puts its items itself into a list or set, up to the one it
             /// returns here, or throws those away that are not this bool.
             IterNextInto(O, O) -> O, python;

@@ -86,9 +86,11 @@ fn attribute(py: Attached, frame: Frame) -> bool {
     match point {
         Point::Start => {
             let news = is_news(heat(py, frame, UnitEntry::Function, seen, true));
-            // The caller would call it in compiled code, or inline it: a hot callee makes a warm caller.
+            // The caller would call it in compiled code, or inline it: a hot callee makes a warm caller. Generators gain
+            // most where compiled code resumes them.
+            let weight = if flags & FLAG_GENERATOR != 0 { seen } else { enclosing };
             let above =
-                caller(frame).is_some_and(|caller| is_news(heat(py, caller, UnitEntry::Function, enclosing, false)));
+                caller(frame).is_some_and(|caller| is_news(heat(py, caller, UnitEntry::Function, weight, false)));
             news || above
         }
         Point::BackEdge(header) => {
@@ -104,11 +106,17 @@ fn attribute(py: Attached, frame: Frame) -> bool {
     }
 }
 
-/// The frame of the function that called the one of `frame` from Python code.
+/// The frame of the function that called the one of `frame` from Python code, or consumes a generator by a C function.
 fn caller(frame: Frame) -> Option<Frame> {
     // SAFETY: frames of this attached thread are valid from the innermost one outwards.
     unsafe {
-        let previous = frame.previous();
+        let mut previous = frame.previous();
+        if frame.code().flags() & FLAG_GENERATOR != 0
+            && !previous.is_null()
+            && previous.owner() == coluber_cpython::layout::frame::OWNED_BY_INTERPRETER
+        {
+            previous = previous.previous();
+        }
         (!previous.is_null()
             && previous.owner() == coluber_cpython::layout::frame::OWNED_BY_THREAD
             && !previous.code().is_null()

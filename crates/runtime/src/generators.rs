@@ -234,8 +234,16 @@ pub unsafe fn send(tstate: ThreadState, generator: *mut PyObject, argument: *mut
     }
 }
 
-/// Resumes a generator that has not begun and may put its items itself into an exact list or set, or throw away those that
-/// are not a bool; items that it yields nevertheless are for the caller to put there. `None` if that cannot be.
+/// Whether the object is a generator that has not begun.
+#[inline]
+pub fn may_drain(object: *mut PyObject) -> bool {
+    // SAFETY: an object; a generator.
+    is_generator(object) && unsafe { state(object) } == layout::generator::STATE_CREATED
+}
+
+/// Resumes a generator that has not begun and may put its items itself into an exact list or set, add them to the int in a
+/// bytearray of 8 bytes, or throw away those that are not a bool; items that it yields nevertheless are for the caller to put
+/// there. `None` if that cannot be.
 ///
 /// # Safety
 /// As for [`send`]; the caller holds the accumulator. The items of a set are exact ints, floats, strs and bools.

@@ -81,9 +81,9 @@ enum Drained {
 }
 
 unsafe fn drain(iterator: Object, accumulator: Object) -> Drained {
-    // SAFETY: an object, and a list, set or bool that the caller holds.
+    // SAFETY: an object, and an accumulator that the caller holds.
     unsafe {
-        if !generators::is_generator(iterator) {
+        if !generators::may_drain(iterator) {
             return Drained::NotAtAll;
         }
         let tstate = ThreadState(PyThreadState_GetUnchecked().cast());
@@ -150,6 +150,17 @@ pub unsafe extern "C" fn helper_collect(iterable: Object, is_set: i64) -> Object
     }
 }
 
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_collect_away(iterable: Object) -> Object {
+    // SAFETY: an object whose reference moves here.
+    unsafe {
+        let list = helper_collect(iterable, 0);
+        Py_DECREF(iterable);
+        list
+    }
+}
+
 /// Takes what an iterator has left. `false`: an exception is set.
 unsafe fn put_rest(iterator: Object, put: impl Fn(Object) -> bool) -> bool {
     // SAFETY: an iterator.
@@ -165,6 +176,86 @@ unsafe fn put_rest(iterator: Object, put: impl Fn(Object) -> bool) -> bool {
             if !put(item) {
                 return false;
             }
+        }
+    }
+}
+
+/// `sum`, the function, of what is behind it. A generator that adds for itself does so in the eight bytes of a bytearray.
+///
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_sum(sum: Object, iterable: Object) -> Object {
+    // SAFETY: objects; the bytearray is nobody else's.
+    unsafe {
+        if !generators::may_drain(iterable) {
+            return PyObject_CallOneArg(sum, iterable);
+        }
+        let sink = PyByteArray_FromStringAndSize([0; 8].as_ptr(), 8);
+        if sink.is_null() {
+            return sink;
+        }
+        let drained = drain(iterable, sink);
+        let partial = PyByteArray_AsString(sink).cast::<i64>().read_unaligned();
+        Py_DECREF(sink);
+        match drained {
+            Drained::NotAtAll => PyObject_CallOneArg(sum, iterable),
+            Drained::Raised => ptr::null_mut(),
+            Drained::Completely => PyLong_FromLongLong(partial),
+            Drained::UpTo(item) => {
+                let partial = PyLong_FromLongLong(partial);
+                if partial.is_null() {
+                    Py_DECREF(item);
+                    return partial;
+                }
+                let start = PyNumber_Add(partial, item);
+                Py_DECREF(partial);
+                Py_DECREF(item);
+                if start.is_null() { start } else { sum_rest(sum, iterable, start) }
+            }
+        }
+    }
+}
+
+/// Goes on with `sum` from a partial sum, which is stolen.
+unsafe fn sum_rest(sum: Object, iterator: Object, start: Object) -> Object {
+    // SAFETY: objects.
+    unsafe {
+        if PyLong_CheckExact(start) != 0 || PyFloat_CheckExact(start) != 0 || PyComplex_CheckExact(start) != 0 {
+            // What it does from such a start depends on the start alone.
+            let arguments = [iterator, start];
+            let result = PyObject_Vectorcall(sum, arguments.as_ptr(), 2, ptr::null_mut());
+            Py_DECREF(start);
+            return result;
+        }
+        let mut total = start;
+        loop {
+            let item = super::helper_iter_next(iterator);
+            if item == super::exhausted() {
+                return total;
+            }
+            let next = if item.is_null() { item } else { PyNumber_Add(total, item) };
+            Py_XDECREF(item);
+            Py_DECREF(total);
+            if next.is_null() {
+                return next;
+            }
+            total = next;
+        }
+    }
+}
+
+/// # Safety
+/// The bytearray that [`helper_sum`] made.
+pub unsafe extern "C" fn helper_add_to_sum(sink: Object, number: i64) -> i64 {
+    // SAFETY: it has eight bytes.
+    unsafe {
+        let total = PyByteArray_AsString(sink).cast::<i64>();
+        match total.read_unaligned().checked_add(number) {
+            Some(next) => {
+                total.write_unaligned(next);
+                1
+            }
+            None => 0,
         }
     }
 }

@@ -55,6 +55,7 @@ unsafe fn type_name(object: Object) -> *const c_char {
 
 /// The implementations under the names of their rows.
 mod rows {
+    pub use super::helper_add_to_sum as AddToSum;
     pub use super::helper_binary_op as BinaryOp;
     pub use super::helper_build_list as BuildList;
     pub use super::helper_build_map as BuildMap;
@@ -69,6 +70,7 @@ mod rows {
     pub use super::helper_call_intrinsic_1 as CallIntrinsic1;
     pub use super::helper_call_intrinsic_2 as CallIntrinsic2;
     pub use super::helper_collect as Collect;
+    pub use super::helper_collect_away as CollectAway;
     pub use super::helper_compare as Compare;
     pub use super::helper_compare_bool as CompareBool;
     pub use super::helper_contains as Contains;
@@ -148,6 +150,7 @@ mod rows {
     pub use super::helper_str_get as StrGet;
     pub use super::helper_str_slice as StrSlice;
     pub use super::helper_subscript as Subscript;
+    pub use super::helper_sum as Sum;
     pub use super::helper_unpack_ex as UnpackEx;
     pub use super::helper_unpack_sequence as UnpackSequence;
 }
