@@ -20,11 +20,13 @@
 
 mod attributes;
 mod bailout;
+mod callees;
 mod calls;
 mod closures;
 mod direct;
 pub mod graph;
 mod handlers;
+mod instances;
 mod instructions;
 mod intrinsics;
 mod iteration;

@@ -621,7 +621,7 @@ pub fn target(_py: Attached) -> Target {
         finish_inlined_frame: crate::preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         own_frame_word: u64::from(NATIVE_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
-        vectorcall: pyo3_ffi::PyObject_Vectorcall as *const () as u64,
+        vectorcall: crate::callees::call_any as *const () as u64,
         call_moving: crate::callees::call_moving as *const () as u64,
         types,
         foreign_dict_watchers: coluber_cpython::hooks::foreign_dict_watchers(),
