@@ -775,6 +775,10 @@ impl<'a> Lowerer<'a> {
                 self.exit_unless(value, *state, "LoadField");
                 value
             }
+            Op::LoadPart { object, offset } => {
+                let object = self.value(*object);
+                self.load(types::I64, object, *offset as i32)
+            }
             Op::StoreField { object, offset, index, value } => {
                 let (object, value) = (self.value(*object), self.value(*value));
                 let old = self.load(types::I64, object, *offset as i32);

@@ -106,6 +106,10 @@ impl Kind {
 /// Bytes of the header in front of the first of an instance's inline values (`PyDictValues` up to `values`, the same
 /// in all supported versions; checked against the interpreter with the rest of the layout).
 pub const INLINE_VALUES_HEADER: u32 = 8;
+/// Where a bound method has its function, in bytes from its start.
+pub const BOUND_METHOD_FUNCTION: u32 = 16;
+/// Where it has the object it is bound to.
+pub const BOUND_METHOD_SELF: u32 = 24;
 
 /// What is known about one object of the table.
 #[derive(Clone, Debug, PartialEq)]

@@ -22,6 +22,8 @@ const MAX_TEXT_BYTES: usize = 256;
 const MAX_DEPTH: u32 = 8;
 
 const _: () = assert!(layout::dict_values::VALUES == coluber_bytecode::INLINE_VALUES_HEADER as usize);
+const _: () = assert!(layout::method::IM_FUNC == coluber_bytecode::BOUND_METHOD_FUNCTION as usize);
+const _: () = assert!(layout::method::IM_SELF == coluber_bytecode::BOUND_METHOD_SELF as usize);
 
 /// References of pools that were dropped on threads that were not attached.
 static DEFERRED: Mutex<Vec<usize>> = Mutex::new(Vec::new());

@@ -206,12 +206,10 @@ impl Translator<'_> {
 
     /// Stack: callable, self or NULL, arguments.
     pub(crate) fn call(&mut self, count: u32, instruction: &Instruction) -> Result<(), Bailout> {
+        let callee = self.callee(count, instruction)?;
         let callable = self.peek(count + 2)?;
         let receiver = self.peek_slot(count + 1)?;
-        if self.settings.speculate
-            && !self.gave_up(instruction)
-            && let Type::Constant(object, _) = self.ty(callable)
-        {
+        if let Some(object) = callee {
             let receiver_known = match receiver {
                 Slot::Null => true,
                 Slot::Value(value) => !self.ty(value).is_nullable(),
@@ -268,7 +266,9 @@ impl Translator<'_> {
         let total = count as usize + usize::from(has_self);
         match self.snapshot.objects.get(object).value.clone() {
             ObjectValue::Function(_) => {
-                if self.inlinable(object, total).is_none() {
+                // While its body runs in line a function has to be held by something else than the operand stack.
+                let callable = self.peek(count + 2)?;
+                if self.inlinable(object, total).is_none() || self.is_only_operand(callable) {
                     return self.call_directly(object, count, &[]);
                 }
                 self.rely_on_invariants();
@@ -278,7 +278,7 @@ impl Translator<'_> {
             }
             ObjectValue::Class(facts) if !has_self => {
                 let Some(init) = facts.init else { return self.construct_builtin(facts.kind, count) };
-                if facts.has_finalizer {
+                if facts.has_finalizer || self.is_only_operand(self.peek(count + 2)?) {
                     return Ok(false);
                 }
                 if self.inlinable(init, total + 1).is_none() {

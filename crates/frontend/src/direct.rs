@@ -88,6 +88,11 @@ impl Translator<'_> {
         Ok(true)
     }
 
+    /// Whether a call with so many operands can go to the function directly.
+    pub(crate) fn is_directly_callable(&self, function: ObjectId, operands: usize) -> bool {
+        self.sources(function, operands, &[]).is_some()
+    }
+
     /// Where the values of a function's parameters come from; `None` if it cannot be called directly.
     fn sources(&self, function: ObjectId, operands: usize, names: &[&str]) -> Option<Vec<Source>> {
         let ObjectValue::Function(facts) = &self.snapshot.objects.get(function).value else { return None };
@@ -243,7 +248,7 @@ impl Translator<'_> {
     }
 
     /// Whether the reference of an operand is in one place only, the operand stack.
-    fn is_only_operand(&self, value: Value) -> bool {
+    pub(crate) fn is_only_operand(&self, value: Value) -> bool {
         let root = self.function.root(value);
         let mut places: u32 = 0;
         for slot in self.state.slots() {

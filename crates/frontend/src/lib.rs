@@ -21,12 +21,14 @@
 
 mod attributes;
 mod bailout;
+mod callees;
 mod calls;
 mod closures;
 mod direct;
 mod generators;
 pub mod graph;
 mod handlers;
+mod instances;
 mod instructions;
 mod intrinsics;
 mod iteration;

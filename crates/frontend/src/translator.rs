@@ -919,6 +919,14 @@ impl<'a> Translator<'a> {
         self.before_id = None;
     }
 
+    /// Lets the present instruction start from the present state; what `work` emits comes before it.
+    pub fn begin_again(&mut self, work: impl FnOnce(&mut Self)) {
+        let after = self.after_resume;
+        self.begin(self.before_resume, self.before_resume);
+        work(self);
+        self.begin(self.before_resume, after);
+    }
+
     /// The frame state at the start of the present instruction.
     pub fn before(&mut self) -> FrameStateId {
         debug_assert!(!self.is_inside_instruction, "a guard in the middle of an instruction");

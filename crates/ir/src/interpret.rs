@@ -712,6 +712,11 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let object = self.object(*object)?;
                 Some(Datum::Object(self.host.field(object, *offset).ok_or(Stop::Exit)?))
             }
+            Op::LoadPart { object, offset } => {
+                let part = self.object(*object)?;
+                let part = self.host.field(part, *offset);
+                Some(Datum::Object(part.ok_or_else(|| Stop::Broken(format!("{object} lacks a part")))?))
+            }
             Op::StoreField { object, offset, index, value } => {
                 let object = self.object(*object)?;
                 let value = self.given(*value)?;

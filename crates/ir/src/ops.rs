@@ -544,6 +544,10 @@ pub enum Op {
     /// The attribute `offset` bytes into the object; exits if it is unset.
     #[op(result = Object, refs = borrowed, reads(Fields), exits)]
     LoadField { object: Value, offset: u32, state: FrameStateId },
+    /// What lies `offset` bytes into an object of an exact builtin type, always set and never changed: function and object
+    /// of a bound method.
+    #[op(result = Object, refs = borrowed, pure)]
+    LoadPart { object: Value, offset: u32 },
     /// Sets the inline value number `index` (`offset` bytes into the object) and returns what was there, or NULL; a
     /// first store records the insertion order.
     #[op(result = Nullable, refs = owned, steals(value), reads(Fields), writes(Fields))]

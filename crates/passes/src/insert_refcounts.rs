@@ -39,6 +39,7 @@ impl Pass for InsertRefcounts {
 
     fn run(&self, function: &mut Function) -> Changed {
         split_edges_that_consume(function);
+        keep_permanents(function);
         let uses = Uses::new(function);
         let mut consumed = consumed_roots(function);
         consumed.retain(|root| !is_held_anyway(function, *root));
@@ -117,6 +118,16 @@ impl Pass for InsertRefcounts {
         function.resolve_aliases();
         function.phase = Phase::Counted;
         true
+    }
+}
+
+/// What the unit or the frame holds anyway need not be given to an exception's way: it begins with taking the exception.
+fn keep_permanents(function: &mut Function) {
+    for block in function.layout.clone() {
+        let Some(&first) = function.blocks[block].insts.first() else { continue };
+        let Op::CatchException { given, state } = function.insts[first].op.clone() else { continue };
+        let given = given.into_iter().filter(|value| !is_held_anyway(function, *value)).collect();
+        function.insts[first].op = Op::CatchException { given, state };
     }
 }
 

@@ -11,8 +11,9 @@
 //! last one goes, a place that takes one of several gets a copy made just in front of it.
 //!
 //! Correct: an object lives as long as there is one reference, so the others make no difference until somebody else gets
-//! them; the last one ends where it did. Left alone: objects that must be known to have one reference (`GuardUnique`), and
-//! values whose references cannot be counted because they end on some paths only (NULL). "Does not fire":
+//! them; the last one ends where it did. Left alone: objects that must be known to have one reference (`GuardUnique`), what an
+//! exception takes along (`CatchException`), and values whose references cannot be counted because they end on some paths
+//! only (NULL). "Does not fire":
 //! `keeps_copy_of_iterator_that_must_be_unique`, `copies_where_one_of_two_is_given_away`.
 
 use crate::analysis::{given_away, is_held_anyway};
@@ -80,6 +81,10 @@ fn candidates(function: &Function) -> BTreeSet<Value> {
                 }
                 Op::GuardUnique { value, .. } => {
                     excluded.insert(original(function, *value));
+                }
+                // No copy can be made in front of it: it stands where the exception arrives.
+                Op::CatchException { given, .. } => {
+                    excluded.extend(given.iter().map(|value| original(function, *value)));
                 }
                 Op::Kill { value, .. } => {
                     consumed.insert(function.root(*value));

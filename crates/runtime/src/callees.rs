@@ -45,6 +45,32 @@ pub unsafe extern "C" fn interpret(tstate: ThreadState, frame: Frame, _link: *co
 /// A frame evaluator (PEP 523).
 type Evaluator = unsafe extern "C" fn(ThreadState, Frame, c_int) -> *mut PyObject;
 
+/// `PyObject_Vectorcall(callable, arguments, count_and_flag, keyword_names)` without looking at the result: jumps to what
+/// the callable's type says, as the specialised calls of the interpreter do.
+///
+/// # Safety
+/// Called by compiled code only, with the arguments of a vectorcall.
+#[unsafe(naked)]
+pub unsafe extern "C" fn call_any() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "mov rax, [rdi + {ob_type}]",
+        "test dword ptr [rax + {flags}], {has_vectorcall}",
+        "jz 2f",
+        "mov rax, [rax + {offset}]",
+        "mov rax, [rdi + rax]",
+        "test rax, rax",
+        "jz 2f",
+        "jmp rax",
+        "2:",
+        "jmp qword ptr [rip + PyObject_Vectorcall@GOTPCREL]",
+        ob_type = const layout::object::OB_TYPE,
+        flags = const layout::type_object::TP_FLAGS,
+        has_vectorcall = const layout::type_flags::HAVE_VECTORCALL as i32,
+        offset = const std::mem::offset_of!(pyo3_ffi::PyTypeObject, tp_vectorcall_offset),
+    )
+}
+
 /// Calls an object by the vectorcall protocol. Arguments whose bit is set in `places` are given away: they move into the
 /// frame of a Python function, as in an interpreted call; another callee borrows them, and they are dropped when it has
 /// returned, the last one first.

@@ -3,6 +3,7 @@
 //! Calling a function of such code makes a frame, runs `RETURN_GENERATOR`, which copies the frame into a new object
 //! (`Python/bytecodes.c`), and throws the frame away. A call from compiled code makes the object at once.
 
+use crate::callees;
 use crate::doors;
 use crate::enter::has_evaluator;
 use coluber_cpython::current::opcodes;
@@ -13,6 +14,8 @@ use std::ptr;
 
 /// Bit of a vectorcall's count.
 const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+
+type AnyCall = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
 
 /// `PyObject_Vectorcall` for compiled code.
 ///
@@ -32,7 +35,8 @@ pub unsafe extern "C" fn call(
                 return made;
             }
         }
-        pyo3_ffi::PyObject_Vectorcall(callable, arguments, count_and_flag, keyword_names)
+        let call = std::mem::transmute::<*const (), AnyCall>(callees::call_any as *const ());
+        call(callable, arguments, count_and_flag, keyword_names)
     }
 }
 

@@ -347,9 +347,24 @@ pub unsafe fn drop_operands(frame: Frame, depth: usize) {
     }
 }
 
+/// Whether a frame object has a trace function or was told what to trace.
+///
+/// # Safety
+/// It is a frame object.
+unsafe fn traces(object: *mut pyo3_ffi::PyObject) -> bool {
+    use layout::frame_object::{F_TRACE, F_TRACE_LINES, F_TRACE_OPCODES};
+    // SAFETY: promised by the caller; the fields lie in the object.
+    unsafe {
+        let object = object.cast::<u8>();
+        !object.add(F_TRACE).cast::<*mut pyo3_ffi::PyObject>().read().is_null()
+            || object.add(F_TRACE_LINES).read() == 0
+            || object.add(F_TRACE_OPCODES).read() != 0
+    }
+}
+
 /// Ends a frame of an inlined call of which somebody made a frame object: called by compiled code after the call, when the
-/// frame is unlinked and its `frame_obj` is not NULL. A frame object that somebody holds, or through which
-/// locals were handed out, is set aside until the activation leaves, which it is told to do.
+/// frame is unlinked and its `frame_obj` is not NULL. A frame object that somebody holds, through which locals were handed
+/// out, or that was told to trace, is set aside until the activation leaves, which it is told to do.
 ///
 /// # Safety
 /// The frame is unlinked and not used again before it is initialised anew; its slots own nothing.
@@ -357,7 +372,8 @@ pub unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame)
     // SAFETY: promised by the caller; the top of the data stack is put back, as the frame lies inside a unit's buffer.
     unsafe {
         let py = Attached::assume();
-        let is_held = pyo3_ffi::Py_REFCNT(frame.frame_object()) > 1 || observers::is_shown(py, frame);
+        let object = frame.frame_object();
+        let is_held = pyo3_ffi::Py_REFCNT(object) > 1 || observers::is_shown(py, frame) || traces(object);
         if is_held && observers::set_aside(py, frame) {
             return;
         }

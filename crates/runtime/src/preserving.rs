@@ -83,9 +83,13 @@ preserving!(
     dealloc_any => helpers::dealloc
 );
 
+/// `IMMORTALITY_BIT_MASK` of `lv_tag` (`pycore_long.h` of 3.14 and 3.15).
+const IMMORTAL_TAG: u8 = 4;
+
 /// `dealloc(object, interpreter)`: a float or an int of one digit goes onto the interpreter's free list at once, as
-/// `_PyFloat_ExactDealloc` and `_PyLong_ExactDealloc` do; everything else is [`dealloc_any`]'s. Values of unknown type
-/// that die in hot loops are numbers more often than not, and saving sixteen vector registers costs more than freeing one.
+/// `_PyFloat_ExactDealloc` (`Objects/floatobject.c`) and `_PyLong_ExactDealloc` (`Objects/longobject.c`) do; everything else
+/// is [`dealloc_any`]'s. Values of unknown type that die in hot loops are numbers more often than not, and saving sixteen
+/// vector registers costs more than freeing one.
 ///
 /// # Safety
 /// Called by compiled code only, with an object without references and the interpreter state.
@@ -107,34 +111,39 @@ pub unsafe extern "C" fn dealloc() {
         "mov [rsi + {head}], rdi",
         "pop rax",
         "ret",
-        "2:",
-        "pop rax",
-        "jmp {any}",
         "3:",
         "mov rax, qword ptr [rip + PyLong_Type@GOTPCREL]",
         "cmp [rdi + {ob_type}], rax",
-        "jne 2b",
-        "cmp qword ptr [rdi + {tag}], {compact}",
-        "jae 2b",
-        "mov rax, [rsi + {ints_size}]",
-        "cmp rax, {ints_limit}",
-        "jge 2b",
+        "jne 2f",
+        // One digit, and none of the small ints, which are immortal.
+        "mov rax, [rdi + {tag}]",
+        "cmp rax, {digits}",
+        "jae 2f",
+        "test al, {immortal}",
+        "jnz 2f",
+        "mov rax, [rsi + {int_size}]",
+        "cmp rax, {int_limit}",
+        "jge 2f",
         "inc rax",
-        "mov [rsi + {ints_size}], rax",
-        "mov rax, [rsi + {ints_head}]",
+        "mov [rsi + {int_size}], rax",
+        "mov rax, [rsi + {int_head}]",
         "mov [rdi], rax",
-        "mov [rsi + {ints_head}], rdi",
+        "mov [rsi + {int_head}], rdi",
         "pop rax",
         "ret",
-        ints_limit = const layout::freelist::MAX_INTS,
-        tag = const layout::long::LV_TAG,
-        compact = const layout::long::COMPACT_LIMIT,
-        ints_size = const layout::interpreter_state::FREELIST_INTS + layout::freelist::SIZE,
-        ints_head = const layout::interpreter_state::FREELIST_INTS + layout::freelist::HEAD,
+        "2:",
+        "pop rax",
+        "jmp {any}",
         ob_type = const layout::object::OB_TYPE,
         size = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::SIZE,
         head = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::HEAD,
         limit = const layout::freelist::MAX_FLOATS,
+        tag = const layout::long::LV_TAG,
+        digits = const layout::long::COMPACT_LIMIT,
+        immortal = const IMMORTAL_TAG,
+        int_size = const layout::interpreter_state::FREELIST_INTS + layout::freelist::SIZE,
+        int_head = const layout::interpreter_state::FREELIST_INTS + layout::freelist::HEAD,
+        int_limit = const layout::freelist::MAX_INTS,
         any = sym dealloc_any,
     )
 }

@@ -297,8 +297,8 @@ def case_refcounts():
     for _ in range(5):
         thing, into = object(), []
         result = run(thing)
-        seen.append(sys.getrefcount(thing))
         result = None
+        seen.append(sys.getrefcount(thing))
         copies = stores(thing, into)
         seen.append(sys.getrefcount(thing))
         copies = into = None
