@@ -11,8 +11,8 @@ True
 >>> coluber.disable()
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: it is a file to load at each start, and annotations are not evaluated without it
+# either from 3.14 on.
 import os
 import sys
 

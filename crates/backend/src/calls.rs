@@ -3,7 +3,6 @@
 //! Around an *observable* call (one that may run Python) the frames say what the interpreter's would: `instr_ptr`, the
 //! locals, the frames of inlined calls. See "The contract" in ARCHITECTURE.md.
 
-use crate::entry::NOT_DESCRIBED;
 use crate::lower::Lowerer;
 use crate::slots::{own_state, show, visible};
 use coluber_ir::helpers::{HelperFlag, HelperType};
@@ -25,8 +24,7 @@ impl Lowerer<'_> {
         self.ensure_shown();
         let id = self.raise_exit_id(state);
         let mark = self.iconst(u64::from(id) + 1);
-        let buffer = self.buffer;
-        self.store(mark, buffer, 0);
+        self.store_word(mark, 0);
         let chain = self.chain(state);
         let own = *chain.last().expect("a chain is not empty");
         let frame = self.frame;
@@ -59,14 +57,13 @@ impl Lowerer<'_> {
         self.store(frame, tstate, offset);
         let mut word = self.inlined_word;
         for &inlined in chain.iter().rev().skip(1) {
-            let object_offset = 8 * word as i32 + self.layout().frame_object;
-            let buffer = self.buffer;
-            let object = self.load(types::I64, buffer, object_offset);
+            let (base, start) = self.buffer;
+            let object = self.load(types::I64, base, start + 8 * word as i32 + self.layout().frame_object);
             let (kept, next) = (self.builder.create_block(), self.builder.create_block());
             self.builder.set_cold_block(kept);
             self.builder.ins().brif(object, kept, &[], next, &[]);
             self.builder.switch_to_block(kept);
-            let light = self.builder.ins().iadd_imm_s(buffer, i64::from(word) * 8);
+            let light = self.word_address(word);
             self.call_preserving(self.target.finish_inlined_frame, &[tstate, light]);
             self.builder.ins().jump(next, &[]);
             self.builder.switch_to_block(next);
@@ -103,15 +100,27 @@ impl Lowerer<'_> {
         visible(self.function, slot)
     }
 
-    /// In front of the death of an object that may run Python: slots that name objects given up since they were stored
-    /// are cleared, those that may name anything are brought up to date. What finalizers see of other locals is as old
-    /// as the last call.
-    pub fn clear_stale_slots(&mut self, state: FrameStateId) {
-        self.ensure_shown_rarely();
+    /// The death of an object that may run Python. The frame is at the instruction of the state, the runtime shows it; unboxed
+    /// locals are not described. What finalizers see of other locals is as old as the last call.
+    pub fn dealloc_seen(&mut self, object: clif::Value, state: FrameStateId) {
+        self.clear_stale_slots(state);
+        let frame = self.frame;
+        self.store_instruction(frame, own_state(self.function, state));
+        if self.addresses.unit.is_function {
+            let record = self.iconst(self.addresses.unit.record);
+            self.call_preserving(self.target.dealloc_in_call, &[object, frame, record]);
+        } else {
+            let buffer = self.word_address(0);
+            self.call_preserving(self.target.dealloc_in_loop, &[object, buffer]);
+        }
+    }
+
+    /// Slots that name objects given up since they were stored are cleared, those that may name anything are brought up to
+    /// date.
+    fn clear_stale_slots(&mut self, state: FrameStateId) {
         let own = own_state(self.function, state);
         let frame = self.frame;
-        self.store_instruction(frame, own);
-        let mut alive = std::collections::HashSet::new();
+        let mut alive = rustc_hash::FxHashSet::default();
         self.function.for_each_state_value(state, |value| {
             alive.insert(self.function.root(value));
         });
@@ -129,10 +138,6 @@ impl Lowerer<'_> {
             let offset = self.slot_offset(index as u32);
             self.store(word, frame, offset);
         }
-        // Unboxed locals are not described here.
-        let mark = self.iconst(NOT_DESCRIBED);
-        let buffer = self.buffer;
-        self.store(mark, buffer, 0);
     }
 
     /// The bits of a borrowed stack reference to an object, or of the NULL reference.
@@ -169,8 +174,7 @@ impl Lowerer<'_> {
     fn show_inlined(&mut self, state: FrameStateId, previous: clif::Value, word: u32) -> clif::Value {
         let layout = self.layout();
         let data = self.function.states[state].clone();
-        let buffer = self.buffer;
-        let frame = self.builder.ins().iadd_imm_s(buffer, i64::from(word) * 8);
+        let frame = self.word_address(word);
         let function = data.function.expect("an inlined activation has a function");
         let coluber_ir::ObjectValue::Function(facts) = self.function.objects.get(function).value.clone() else {
             unreachable!("an inlined activation runs a function")
@@ -227,9 +231,7 @@ impl Lowerer<'_> {
             operands.extend(arguments.iter().map(|argument| self.value(*argument)));
         }
         if helper.has_outputs() {
-            let buffer = self.buffer;
-            let offset = i64::from(self.output_word) * 8;
-            operands.push(self.builder.ins().iadd_imm_s(buffer, offset));
+            operands.push(self.word_address(self.output_word));
         }
         let returns: &[clif::Type] = match helper.result() {
             HelperType::X => &[],

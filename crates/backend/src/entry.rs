@@ -9,17 +9,16 @@
 use crate::lower::Lowerer;
 use crate::slots::shows_frames;
 use coluber_ir::cfg::Cfg;
+use coluber_ir::exit_table::ExitKind;
 use coluber_ir::{Block, FrameStateId, Function, Op};
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// Buffer words, see the contract in ARCHITECTURE.md.
-const RECORD_WORD: i32 = 1;
+const RECORD_WORD: u32 = 1;
 /// Not zero when the runtime wants something of the activation: the low half that it leaves after the present call, the
 /// high half that its end is looked after.
-pub(crate) const REQUEST_WORD: i32 = 2;
-/// What buffer word 0 holds when the frame is shown but no call is described.
-pub(crate) const NOT_DESCRIBED: u64 = u32::MAX as u64;
+pub(crate) const REQUEST_WORD: u32 = 2;
 /// So much of the C stack may be in use without a closer look: see `enter_slowly` in the runtime.
 const STACK_RESERVE: i64 = 2 << 20;
 
@@ -50,7 +49,7 @@ impl Shown {
 /// Whether the frame has been shown at the start of each block.
 pub(crate) fn analyze(function: &Function, at_entry: Shown) -> HashMap<Block, Shown> {
     let order = Cfg::new(function).rpo().to_vec();
-    let mut starts: HashMap<Block, Shown> = HashMap::from([(function.entry(), at_entry)]);
+    let mut starts: HashMap<Block, Shown> = HashMap::from_iter([(function.entry(), at_entry)]);
     loop {
         let mut settled = true;
         for &block in &order {
@@ -82,7 +81,6 @@ impl Lowerer<'_> {
         let version = self.builder.append_block_param(begin, types::I64);
         let record = self.iconst(record);
         let interpreter = self.load(types::I64, tstate, layout.tstate_interp);
-        self.interpreter = interpreter;
 
         // Nobody watches, nothing is pending, and the unit is valid. (Units of code that a tool listens to are not.)
         let breaker = self.load(types::I64, tstate, layout.tstate_eval_breaker);
@@ -121,12 +119,12 @@ impl Lowerer<'_> {
         self.builder.ins().jump(begin, &[BlockArg::Value(checked)]);
 
         self.builder.switch_to_block(begin);
-        self.eval_breaker = version;
         self.add_to_word(types::I64, record, offsets.entries, 1);
         self.add_to_word(types::I32, tstate, layout.tstate_py_recursion_remaining, -1);
-        self.buffer = self.builder.ins().iadd_imm_s(frame, 8 * i64::from(frame_words));
+        self.buffer = (frame, 8 * frame_words as i32);
+        self.store_own(version, self.eval_breaker);
         let zero = self.iconst(0);
-        self.store(zero, self.buffer, 0);
+        self.store_word(zero, 0);
     }
 
     fn go_on_if(&mut self, condition: clif::Value, otherwise: clif::Block) {
@@ -143,8 +141,7 @@ impl Lowerer<'_> {
 
     /// Whether the frame has been shown, in a register. `shown` is `Maybe`.
     fn was_shown(&mut self) -> clif::Value {
-        let buffer = self.buffer;
-        self.load(types::I64, buffer, 0)
+        self.load_word(types::I64, 0)
     }
 
     /// Shows the frame, if it has not been. Slots and `instr_ptr` are the caller's business, and so is buffer word 0.
@@ -165,18 +162,9 @@ impl Lowerer<'_> {
         self.shown = Shown::Yes;
     }
 
-    /// The same in a cold block, from which nothing is known behind it.
-    pub fn ensure_shown_rarely(&mut self) {
-        if self.shown != Shown::Yes {
-            let (tstate, frame) = (self.tstate, self.frame);
-            let record = self.iconst(self.addresses.unit.record);
-            self.call_preserving(self.target.show_frame, &[tstate, frame, record]);
-        }
-    }
-
     fn fill_frame(&mut self) {
         let (layout, unit) = (self.layout(), &self.addresses.unit);
-        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        let (tstate, frame) = (self.tstate, self.frame);
         let constants = [
             (layout.frame_executable, unit.code | layout.borrowed_bit as u64),
             (layout.frame_globals, unit.globals),
@@ -198,58 +186,49 @@ impl Lowerer<'_> {
         self.store(previous, frame, layout.frame_previous);
         self.store(frame, tstate, layout.tstate_current_frame);
         let record = self.iconst(record);
-        self.store(record, buffer, 8 * RECORD_WORD);
+        self.store_word(record, RECORD_WORD);
         let zero = self.iconst(0);
-        self.store(zero, buffer, 8 * REQUEST_WORD);
+        self.store_word(zero, REQUEST_WORD);
         let total = self.load(types::I64, record, total_bytes);
         let end = self.builder.ins().iadd(frame, total);
         self.store(end, tstate, layout.tstate_datastack_top);
     }
 
-    /// Exits if somebody has made a frame object of the frame.
+    /// Exits if there is a frame object of the frame that somebody else holds; one that only the frame has ends with it.
     pub fn check_frame(&mut self, state: FrameStateId) {
         let offset = self.layout().frame_object;
-        match self.shown {
-            Shown::No => {}
-            Shown::Yes => {
-                let object = self.load(types::I64, self.frame, offset);
-                self.exit_if_held(object, state);
-            }
+        let object = match self.shown {
+            Shown::No => return,
+            Shown::Yes => self.load(types::I64, self.frame, offset),
             Shown::Maybe => {
+                // The word means nothing while the frame is not shown.
                 let was_shown = self.was_shown();
-                let (look, next) = (self.builder.create_block(), self.builder.create_block());
-                self.builder.set_cold_block(look);
-                self.builder.ins().brif(was_shown, look, &[], next, &[]);
-                self.builder.switch_to_block(look);
                 let object = self.load(types::I64, self.frame, offset);
-                self.exit_if_held(object, state);
-                self.builder.ins().jump(next, &[]);
-                self.builder.switch_to_block(next);
+                let none = self.iconst(0);
+                self.builder.ins().select(was_shown, object, none)
             }
-        }
-    }
-
-    /// Exits if there is a frame object that somebody else holds; one that only the frame has ends with it.
-    fn exit_if_held(&mut self, object: clif::Value, state: FrameStateId) {
+        };
         let (made, next) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(made);
         self.builder.ins().brif(object, made, &[], next, &[]);
         self.builder.switch_to_block(made);
         let count = self.load(types::I32, object, self.layout().ob_refcnt);
         let is_shared = self.builder.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, 1);
-        self.exit_if(is_shared, state, "CheckFrame");
-        self.builder.ins().jump(next, &[]);
+        let exit = self.exit_block(state, ExitKind::Guard, "CheckFrame");
+        self.builder.ins().brif(is_shared, exit, &[], next, &[]);
         self.builder.switch_to_block(next);
     }
 
     /// Exits if somebody turned to the frames during a call.
     pub fn check_observed(&mut self, state: FrameStateId) {
         let now = self.load(types::I64, self.tstate, self.layout().tstate_eval_breaker);
-        let changed = self.builder.ins().bxor(now, self.eval_breaker);
+        let then = self.load_own(self.eval_breaker);
+        let changed = self.builder.ins().bxor(now, then);
         let leaves = if self.shown == Shown::No {
             changed
         } else {
-            let asked = self.builder.ins().uload32(MemFlagsData::trusted(), self.buffer, 8 * REQUEST_WORD);
+            let (base, start) = self.buffer;
+            let asked = self.builder.ins().uload32(MemFlagsData::trusted(), base, start + 8 * REQUEST_WORD as i32);
             self.builder.ins().bor(changed, asked)
         };
         if self.shown != Shown::Maybe {
@@ -294,9 +273,9 @@ impl Lowerer<'_> {
 
     fn return_shown(&mut self, value: clif::Value) {
         let layout = self.layout();
-        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        let (tstate, frame) = (self.tstate, self.frame);
         let object = self.load(types::I64, frame, layout.frame_object);
-        let requests = self.load(types::I64, buffer, 8 * REQUEST_WORD);
+        let requests = self.load_word(types::I64, REQUEST_WORD);
         let special = self.builder.ins().bor(object, requests);
         let (plain, rare) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(rare);
@@ -312,6 +291,7 @@ impl Lowerer<'_> {
         self.store(frame, tstate, layout.tstate_datastack_top);
         self.return_unshown(value);
         self.builder.switch_to_block(rare);
+        let buffer = self.word_address(0);
         let result = self.call_address(self.target.finish_call, &[tstate, frame, buffer, value], &[types::I64]);
         self.builder.ins().return_(&result);
     }

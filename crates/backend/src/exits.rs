@@ -6,7 +6,7 @@ use crate::lower::Lowerer;
 use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitValue, ExitVirtual, VirtualShape};
 use coluber_ir::ops::Refs;
 use coluber_ir::{FrameStateId, Op, SlotValue, Type, Value};
-use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
+use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
 use std::sync::Arc;
 
 /// An exit whose block is filled at the end.
@@ -158,7 +158,7 @@ impl Lowerer<'_> {
             self.store_words(&words);
         }
         let id = self.iconst(u64::from(id));
-        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        let (tstate, frame, buffer) = (self.tstate, self.frame, self.word_address(0));
         self.call_address(self.target.catch, &[tstate, frame, buffer, id], &[types::I64])[0]
     }
 
@@ -293,37 +293,35 @@ impl Lowerer<'_> {
             .map(|_| {
                 let block = self.builder.create_block();
                 self.builder.set_cold_block(block);
-                self.builder.append_block_param(block, types::I64);
                 block
             })
             .collect();
         for exit in exits {
             self.builder.switch_to_block(exit.block);
-            let id = self.builder.ins().iconst(types::I64, i64::from(exit.id));
+            let id = self.iconst(u64::from(exit.id));
+            self.store_own(id, self.exit_id);
             let words = &self.state_words[&exit.state];
             let position = sets
                 .binary_search_by(|other| other.len().cmp(&words.len()).then_with(|| other.cmp(words)))
                 .expect("the set was collected above");
-            self.builder.ins().jump(blocks[position], &[BlockArg::Value(id)]);
+            self.builder.ins().jump(blocks[position], &[]);
         }
         let leave = self.builder.create_block();
         self.builder.set_cold_block(leave);
-        self.builder.append_block_param(leave, types::I64);
         for (position, words) in sets.iter().enumerate() {
             let base = largest_subset(&sets[..position], words);
             self.builder.switch_to_block(blocks[position]);
-            let id = self.builder.block_params(blocks[position])[0];
             let rest: StateWords = match base {
                 Some(base) => words.iter().filter(|pair| sets[base].binary_search(pair).is_err()).copied().collect(),
                 None => words.clone(),
             };
             self.store_words(&rest);
             let next = base.map_or(leave, |base| blocks[base]);
-            self.builder.ins().jump(next, &[BlockArg::Value(id)]);
+            self.builder.ins().jump(next, &[]);
         }
         self.builder.switch_to_block(leave);
-        let id = self.builder.block_params(leave)[0];
-        let (tstate, frame, buffer) = (self.tstate, self.frame, self.buffer);
+        let id = self.load_own(self.exit_id);
+        let (tstate, frame, buffer) = (self.tstate, self.frame, self.word_address(0));
         let result = if self.addresses.unit.is_function {
             let record = self.iconst(self.addresses.unit.record);
             self.call_address(self.target.leave_call, &[tstate, frame, buffer, id, record], &[types::I64])
@@ -340,8 +338,7 @@ impl Lowerer<'_> {
             if self.function.ty(value) == Type::Bool {
                 raw = self.builder.ins().uextend(types::I64, raw);
             }
-            let buffer = self.buffer;
-            self.builder.ins().store(MemFlagsData::trusted(), raw, buffer, word as i32 * 8);
+            self.store_word(raw, word);
         }
     }
 

@@ -16,7 +16,7 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_entity::SecondaryMap;
 use cranelift_frontend::FunctionBuilder;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// State of lowering one function.
 pub(crate) struct Lowerer<'a> {
@@ -27,9 +27,14 @@ pub(crate) struct Lowerer<'a> {
     pub builder: FunctionBuilder<'a>,
     pub tstate: clif::Value,
     pub frame: clif::Value,
-    pub buffer: clif::Value,
-    pub interpreter: clif::Value,
-    pub eval_breaker: clif::Value,
+    /// The buffer's address: of a function's unit it lies behind the frame, so that it takes no register of its own.
+    pub buffer: (clif::Value, i32),
+    /// Where the unit keeps the `eval_breaker` that it was entered with: it is looked at all over the unit and not worth a
+    /// register.
+    pub eval_breaker: clif::StackSlot,
+    /// Where an exit puts its number before it goes to the blocks that it shares with others. A place on the machine stack
+    /// is cheaper to allocate registers for than a parameter of those blocks or a word of the buffer.
+    pub exit_id: clif::StackSlot,
     /// Whether the own frame has been shown at the present point.
     pub shown: Shown,
     values: SecondaryMap<Value, Option<clif::Value>>,
@@ -44,7 +49,6 @@ pub(crate) struct Lowerer<'a> {
     pub output_word: u32,
     pub inlined_word: u32,
     pub arguments: clif::StackSlot,
-    scratch: clif::StackSlot,
     preserving: HashMap<usize, clif::SigRef>,
     signatures: HashMap<(Vec<clif::Type>, Vec<clif::Type>), clif::SigRef>,
     /// What the memory of the local slots of the unit's own frame holds, see `slots`.
@@ -79,9 +83,10 @@ impl<'a> Lowerer<'a> {
             8 * (most_arguments(function) + 2),
             3,
         ));
-        let scratch = builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 16, 3));
+        let mut word = || builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3));
+        let (eval_breaker, exit_id) = (word(), word());
         let zero = clif::Value::from_u32(0);
-        let output_word = REQUEST_WORD as u32 + 1;
+        let output_word = REQUEST_WORD + 1;
         let inlined_word = output_word + output_words(function);
         let first_exit_word = inlined_word + inlined_words(function, addresses);
         Lowerer {
@@ -92,28 +97,27 @@ impl<'a> Lowerer<'a> {
             builder,
             tstate: zero,
             frame: zero,
-            buffer: zero,
-            interpreter: zero,
-            eval_breaker: zero,
+            buffer: (zero, 0),
+            eval_breaker,
+            exit_id,
             shown: Shown::Yes,
             values: SecondaryMap::new(),
-            blocks: HashMap::new(),
+            blocks: HashMap::default(),
             exits: ExitTable { exits: Vec::new(), buffer_words: first_exit_word },
-            exit_blocks: HashMap::new(),
+            exit_blocks: HashMap::default(),
             pending_exits: Vec::new(),
-            state_words: HashMap::new(),
-            described: HashMap::new(),
+            state_words: HashMap::default(),
+            described: HashMap::default(),
             first_exit_word,
             output_word,
             inlined_word,
             arguments,
-            scratch,
-            preserving: HashMap::new(),
-            signatures: HashMap::new(),
-            slot_memory: HashMap::new(),
+            preserving: HashMap::default(),
+            signatures: HashMap::default(),
+            slot_memory: HashMap::default(),
             forced: 0,
             handler: None,
-            caught_exits: HashMap::new(),
+            caught_exits: HashMap::default(),
             is_generator: function.insts.values().any(|data| matches!(data.op, Op::IsSuspendedAt { .. })),
             profile_sites: Vec::new(),
         }
@@ -128,15 +132,16 @@ impl<'a> Lowerer<'a> {
         self.builder.append_block_params_for_function_params(entry);
         self.builder.switch_to_block(entry);
         let parameters = self.builder.block_params(entry).to_vec();
-        (self.tstate, self.frame, self.buffer) = (parameters[0], parameters[1], parameters[2]);
+        (self.tstate, self.frame) = (parameters[0], parameters[1]);
+        self.buffer = (parameters[2], 0);
         if self.addresses.unit.is_function {
             self.shown = Shown::No;
             self.enter_function();
         } else {
-            self.interpreter = self.load(types::I64, self.tstate, self.layout().tstate_interp);
             let breaker = self.load(types::I64, self.tstate, self.layout().tstate_eval_breaker);
             let version_bits = !self.layout().pending_bits;
-            self.eval_breaker = self.builder.ins().band_imm_s(breaker, version_bits);
+            let version = self.builder.ins().band_imm_s(breaker, version_bits);
+            self.store_own(version, self.eval_breaker);
         }
         for &block in &self.function.layout {
             let lowered = self.builder.create_block();
@@ -200,6 +205,33 @@ impl<'a> Lowerer<'a> {
         self.builder.ins().store(MemFlagsData::trusted(), value, base, offset);
     }
 
+    pub fn load_word(&mut self, ty: clif::Type, word: u32) -> clif::Value {
+        let (base, offset) = self.buffer;
+        self.load(ty, base, offset + 8 * word as i32)
+    }
+
+    pub fn store_word(&mut self, value: clif::Value, word: u32) {
+        let (base, offset) = self.buffer;
+        self.store(value, base, offset + 8 * word as i32);
+    }
+
+    /// Stores into a word of the unit's machine stack.
+    pub fn store_own(&mut self, value: clif::Value, slot: clif::StackSlot) {
+        self.builder.ins().stack_store(types::I64, value, slot, 0);
+    }
+
+    pub fn load_own(&mut self, slot: clif::StackSlot) -> clif::Value {
+        self.builder.ins().stack_load(types::I64, types::I64, slot, 0)
+    }
+
+    /// Address of a word of the buffer.
+    pub fn word_address(&mut self, word: u32) -> clif::Value {
+        match self.buffer {
+            (base, 0) if word == 0 => base,
+            (base, offset) => self.builder.ins().iadd_imm_s(base, i64::from(offset) + 8 * i64::from(word)),
+        }
+    }
+
     pub fn iconst(&mut self, value: u64) -> clif::Value {
         self.builder.ins().iconst(types::I64, value as i64)
     }
@@ -249,10 +281,10 @@ impl<'a> Lowerer<'a> {
         self.builder.ins().call_indirect(signature, callee, arguments);
     }
 
-    /// Address of two words for what such a function returns.
-    pub fn scratch_address(&mut self) -> clif::Value {
-        let slot = self.scratch;
-        self.builder.ins().stack_addr(types::I64, slot, 0)
+    /// Word `index` of what such a function has just returned.
+    pub fn preserving_result(&mut self, index: i32) -> clif::Value {
+        let results = self.iconst(self.target.results);
+        self.load(types::I64, results, 8 * index)
     }
 
     /// Byte offset of word `index` of the frame's locals and operand stack.
@@ -427,7 +459,8 @@ impl<'a> Lowerer<'a> {
             }
             Op::CheckSafePoint { state } => {
                 let now = self.load(types::I64, self.tstate, layout.tstate_eval_breaker);
-                let same = self.builder.ins().icmp(IntCC::Equal, now, self.eval_breaker);
+                let then = self.load_own(self.eval_breaker);
+                let same = self.builder.ins().icmp(IntCC::Equal, now, then);
                 self.exit_unless(same, *state, "CheckSafePoint");
                 return Ok(None);
             }
@@ -862,10 +895,7 @@ impl<'a> Lowerer<'a> {
                 return Ok(None);
             }
             Op::Invoke { helper, arguments, state } => return Ok(self.invoke(*helper, arguments, *state)),
-            Op::TakeOutput { index } => {
-                let offset = 8 * (self.output_word + index) as i32;
-                self.load(types::I64, self.buffer, offset)
-            }
+            Op::TakeOutput { index } => self.load_word(types::I64, self.output_word + index),
             Op::Call { callable, self_or_null, arguments, state } => {
                 self.python_call(*callable, *self_or_null, arguments, None, *state)
             }

@@ -5,6 +5,7 @@
 //! there everything goes through exported functions.
 
 use crate::lower::Lowerer;
+use coluber_ir::exit_table::ExitKind;
 use coluber_ir::{FrameStateId, Kind, Op, Type, Value};
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
 
@@ -18,33 +19,37 @@ impl Lowerer<'_> {
         }
     }
 
+    /// The interpreter state. Loaded where it is used: one register less to keep all over the unit.
+    fn interpreter(&mut self) -> clif::Value {
+        self.load(types::I64, self.tstate, self.layout().tstate_interp)
+    }
+
     pub fn incref(&mut self, value: Value) {
         if self.is_immortal(value) {
             return;
         }
         let object = self.value(value);
-        let nullable = self.function.ty(value).is_nullable();
-        let next = self.builder.create_block();
-        if nullable {
-            let bound = self.builder.create_block();
+        let next = self.function.ty(value).is_nullable().then(|| {
+            let (bound, next) = (self.builder.create_block(), self.builder.create_block());
             self.builder.ins().brif(object, bound, &[], next, &[]);
             self.builder.switch_to_block(bound);
-        }
+            next
+        });
         if self.target.debug_refcounts {
             self.call_address(self.target.incref, &[object], &[]);
-            self.builder.ins().jump(next, &[]);
         } else {
             let offset = self.layout().ob_refcnt;
+            // 1 for a mortal object, 0 for an immortal one: a branch would cost two blocks at one of the most frequent ops.
             let count = self.load(types::I32, object, offset);
-            let immortal = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, count, 0);
-            let mortal = self.builder.create_block();
-            self.builder.ins().brif(immortal, next, &[], mortal, &[]);
-            self.builder.switch_to_block(mortal);
+            let sign = self.builder.ins().sshr_imm_u(count, 31);
             let count = self.builder.ins().iadd_imm_s(count, 1);
+            let count = self.builder.ins().iadd(count, sign);
             self.store(count, object, offset);
-            self.builder.ins().jump(next, &[]);
         }
-        self.builder.switch_to_block(next);
+        if let Some(next) = next {
+            self.builder.ins().jump(next, &[]);
+            self.builder.switch_to_block(next);
+        }
     }
 
     pub fn decref(&mut self, value: Value, state: FrameStateId) {
@@ -60,21 +65,21 @@ impl Lowerer<'_> {
             self.builder.switch_to_block(bound);
         }
         if self.target.debug_refcounts {
-            if !ty.dies_silently() {
-                self.clear_stale_slots(state);
+            if ty.dies_silently() {
+                self.call_address(self.target.decref, &[object], &[]);
+            } else {
+                self.dealloc_seen(object, state);
             }
-            self.call_address(self.target.decref, &[object], &[]);
             self.builder.ins().jump(next, &[]);
             self.builder.switch_to_block(next);
             return;
         }
         let offset = self.layout().ob_refcnt;
         let count = self.load(types::I32, object, offset);
-        let immortal = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, count, 0);
-        let mortal = self.builder.create_block();
-        self.builder.ins().brif(immortal, next, &[], mortal, &[]);
-        self.builder.switch_to_block(mortal);
+        // An immortal object's count stays what it is, see `incref`.
+        let sign = self.builder.ins().sshr_imm_u(count, 31);
         let count = self.builder.ins().iadd_imm_s(count, -1);
+        let count = self.builder.ins().isub(count, sign);
         self.store(count, object, offset);
         let dead = self.builder.create_block();
         if ty.boxed_kind() != Some(Kind::Float) {
@@ -85,11 +90,11 @@ impl Lowerer<'_> {
         if ty.boxed_kind() == Some(Kind::Float) {
             self.free_float(object, next);
         } else {
-            if !ty.dies_silently() {
-                self.clear_stale_slots(state);
+            if ty.dies_silently() {
+                self.call_preserving(self.target.dealloc, &[object]);
+            } else {
+                self.dealloc_seen(object, state);
             }
-            let interpreter = self.interpreter;
-            self.call_preserving(self.target.dealloc, &[object, interpreter]);
             self.builder.ins().jump(next, &[]);
         }
         self.builder.switch_to_block(next);
@@ -99,14 +104,14 @@ impl Lowerer<'_> {
     fn free_float(&mut self, object: clif::Value, next: clif::Block) {
         let (head, size) = self.layout().float_freelist;
         let limit = self.layout().freelist_limit;
-        let interpreter = self.interpreter;
+        let interpreter = self.interpreter();
         let length = self.load(types::I64, interpreter, size);
         let room = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, length, i64::from(limit));
         let (keep, full) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(full);
         self.builder.ins().brif(room, keep, &[], full, &[]);
         self.builder.switch_to_block(full);
-        self.call_preserving(self.target.dealloc, &[object, interpreter]);
+        self.call_preserving(self.target.dealloc, &[object]);
         self.builder.ins().jump(next, &[]);
         self.builder.switch_to_block(keep);
         let first = self.load(types::I64, interpreter, head);
@@ -123,9 +128,8 @@ impl Lowerer<'_> {
             types::F64 => self.builder.ins().bitcast(types::I64, MemFlagsData::new(), raw),
             _ => raw,
         };
-        let out = self.scratch_address();
-        self.call_preserving(function, &[raw, out]);
-        self.load(types::I64, out, 0)
+        self.call_preserving(function, &[raw]);
+        self.preserving_result(0)
     }
 
     pub fn box_float(&mut self, value: Value) -> clif::Value {
@@ -150,7 +154,7 @@ impl Lowerer<'_> {
             (self.builder.create_block(), self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(slow);
         let result = self.builder.append_block_param(done, types::I64);
-        let interpreter = self.interpreter;
+        let interpreter = self.interpreter();
         let object = self.load(types::I64, interpreter, head);
         self.builder.ins().brif(object, fast, &[], slow, &[]);
         self.builder.switch_to_block(slow);
@@ -266,42 +270,19 @@ impl Lowerer<'_> {
     pub fn unbox_int(&mut self, value: Value, state: FrameStateId) -> clif::Value {
         let object = self.value(value);
         let tag = self.load(types::I64, object, self.layout().long_tag);
-        let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
-        let (compact, wider, double, long, done) = (
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.builder.create_block(),
-            self.builder.create_block(),
-        );
-        for cold in [wider, double, long] {
-            self.builder.set_cold_block(cold);
-        }
-        let result = self.builder.append_block_param(done, types::I64);
-        self.builder.ins().brif(is_compact, compact, &[], wider, &[]);
-        self.builder.switch_to_block(wider);
-        // Two digits of 30 bits always fit: 2 << 3 and the sign.
-        let size = self.builder.ins().bxor_imm_s(tag, 16);
-        let has_two = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, size, 4);
-        self.builder.ins().brif(has_two, double, &[], long, &[]);
-        self.builder.switch_to_block(double);
-        let digits = self.load(types::I64, object, self.layout().long_digit);
-        let low = self.builder.ins().band_imm_s(digits, 0xffff_ffff);
-        let high = self.builder.ins().ushr_imm_u(digits, 32);
-        let high = self.builder.ins().ishl_imm_u(high, 30);
-        let magnitude = self.builder.ins().bor(low, high);
-        let number = self.signed(magnitude, tag);
-        self.builder.ins().jump(done, &[BlockArg::Value(number)]);
-        self.builder.switch_to_block(long);
-        let out = self.scratch_address();
-        self.call_preserving(self.target.unbox_int, &[object, out]);
-        let fits = self.load(types::I64, out, 8);
-        self.exit_unless(fits, state, "UnboxInt");
-        let wide = self.load(types::I64, out, 0);
-        self.builder.ins().jump(done, &[BlockArg::Value(wide)]);
-        self.builder.switch_to_block(compact);
+        // Every int has a digit, so this can be done before it is known to be all.
         let number = self.compact_value(object, tag);
-        self.builder.ins().jump(done, &[BlockArg::Value(number)]);
+        let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
+        let (long, done) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(long);
+        let result = self.builder.append_block_param(done, types::I64);
+        self.builder.ins().brif(is_compact, done, &[BlockArg::Value(number)], long, &[]);
+        self.builder.switch_to_block(long);
+        self.call_preserving(self.target.unbox_int, &[object]);
+        let fits = self.preserving_result(1);
+        let wide = self.preserving_result(0);
+        let exit = self.exit_block(state, ExitKind::Guard, "UnboxInt");
+        self.builder.ins().brif(fits, done, &[BlockArg::Value(wide)], exit, &[]);
         self.builder.switch_to_block(done);
         result
     }

@@ -7,7 +7,7 @@
 
 use coluber_ir::cfg::Cfg;
 use coluber_ir::{Block, FrameStateId, Function, Op, SlotValue, Value};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// Contents of slots: an object (by root), or `None` for unbound. A slot that is not in the map may hold anything.
 /// Under [`untouched`] stands what a slot held at the entry as long as it is there, with its reference.
@@ -62,12 +62,12 @@ pub(crate) fn shows_frames(op: &Op) -> bool {
 /// Contents of the slots at the start of each block.
 pub(crate) fn analyze(function: &Function) -> HashMap<Block, Slots> {
     let cfg = Cfg::new(function);
-    let mut outputs: HashMap<Block, Slots> = HashMap::new();
-    let mut inputs: HashMap<Block, Slots> = HashMap::new();
+    let mut outputs: HashMap<Block, Slots> = HashMap::default();
+    let mut inputs: HashMap<Block, Slots> = HashMap::default();
     loop {
         let mut settled = true;
         for &block in cfg.rpo() {
-            let mut slots: Option<Slots> = (block == function.entry()).then(Slots::new);
+            let mut slots: Option<Slots> = (block == function.entry()).then(Slots::default);
             for predecessor in cfg.predecessors(block) {
                 let Some(output) = outputs.get(predecessor) else { continue };
                 match &mut slots {

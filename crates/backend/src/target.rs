@@ -14,26 +14,33 @@ pub struct Target {
     /// Address of `enter_slowly(tstate, frame, record) -> u64`: something speaks against entering. 1: not really; else the
     /// call is done, and that is its result.
     pub enter_slowly: u64,
-    /// Address of `show_frame(tstate, frame, record)`: fills in and links a frame that was only begun; preserves registers.
-    pub show_frame: u64,
     /// Address of `finish_call(tstate, frame, buffer, value) -> object or NULL`: a call returns of which somebody has the frame.
     pub finish_call: u64,
     /// Address of `catch(tstate, frame, buffer, exit_id) -> exception`: takes the exception that was raised in that exit's
     /// state; the words that its inlined frames need are filled.
     pub catch: u64,
-    /// Address of `dealloc(object, interpreter)`: called when a reference count reached zero. This and the other functions said to
-    /// preserve registers have Cranelift's `PreserveAll` convention.
+    /// Address of `dealloc(object)`: called when the reference count of an object reached zero whose death nobody sees. This
+    /// and the other functions said to preserve registers have Cranelift's `PreserveAll` convention. They take few
+    /// arguments: each is a register that the code around cannot use.
     pub dealloc: u64,
-    /// Address of `box_int(i64, out)`, for when the inline path does not apply; preserves registers.
+    /// The same for other objects: `dealloc_in_call(object, frame, record)` shows the frame of a function's unit first. In a
+    /// debug build it drops a reference.
+    pub dealloc_in_call: u64,
+    /// `dealloc_in_loop(object, buffer)`: the same for a loop's unit.
+    pub dealloc_in_loop: u64,
+    /// Where functions that preserve registers leave what they return. Nobody else comes by before it is read: the thread
+    /// keeps the GIL.
+    pub results: u64,
+    /// Address of `box_int(i64) -> object`, for when the inline path does not apply; preserves registers.
     pub box_int: u64,
-    /// Address of `box_float(bits, out)`; preserves registers.
+    /// Address of `box_float(bits) -> object`; preserves registers.
     pub box_float: u64,
     /// Address of `make_tuple(items, count) -> object`, which takes the references and does not fail.
     pub make_tuple: u64,
     /// Address of `make_instance(class) -> object`: a new instance without attributes; does not fail.
     pub make_instance: u64,
-    /// Address of `unbox_int(object, out)`: `out[0]` is the value of an int of more than one digit, `out[1]` is 1 if it
-    /// fits 64 bits, else 0; preserves registers.
+    /// Address of `unbox_int(object) -> (value, fits)`: the value of an int of more than one digit, and 1 if it fits 64 bits,
+    /// else 0; preserves registers.
     pub unbox_int: u64,
     /// Address of `float_power(f64, f64) -> f64`, and the bits of the NaN it returns where Python would not return a
     /// float.

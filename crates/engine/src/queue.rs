@@ -50,6 +50,8 @@ pub struct Finished {
     pub result: Result<Artifact, Bailout>,
     /// How long it took.
     pub compile_ns: u64,
+    /// What it took of a processor.
+    pub compile_cpu_ns: u64,
 }
 
 thread_local! {
@@ -77,10 +79,10 @@ fn install_panic_hook() {
     });
 }
 
-/// Does a compilation on this thread.
-pub fn compile(job: &Job) -> Finished {
+/// Does a compilation on this thread, whose processor time `cpu_ns` tells.
+fn compile(job: &Job, cpu_ns: fn() -> u64) -> Finished {
     install_panic_hook();
-    let start = Instant::now();
+    let (start, cpu_start) = (Instant::now(), cpu_ns());
     PANIC.set(Some(None));
     let fails_at = if let Fault::Memory(number) = job.services.fault { Some(number) } else { None };
     let compilation = Compilation::begin(fails_at);
@@ -102,6 +104,7 @@ pub fn compile(job: &Job) -> Finished {
         version: job.input.version,
         result,
         compile_ns: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        compile_cpu_ns: cpu_ns().saturating_sub(cpu_start),
     }
 }
 
@@ -141,6 +144,10 @@ pub struct Calls {
     pub notify: fn(),
     /// There has been nothing to do for a moment: the memory of the compilations can be given back.
     pub trim: fn(),
+    /// There has been nothing to do for so long that the thread ends: nothing will be compiled soon.
+    pub rest: fn(),
+    /// Processor time of the calling thread, in nanoseconds.
+    pub cpu_ns: fn() -> u64,
 }
 
 impl Queue {
@@ -159,16 +166,16 @@ impl Queue {
     pub fn submit(&mut self, job: Job) {
         if self.is_synchronous {
             let job = Arc::new(job);
-            let (there, shared) = (job.clone(), self.shared.clone());
+            let (there, shared, cpu_ns) = (job.clone(), self.shared.clone(), self.calls.cpu_ns);
             let body = move || {
-                let finished = compile(&there);
+                let finished = compile(&there, cpu_ns);
                 shared.lock().finished.push(finished);
             };
             match (self.spawn)("coluber-compile", Box::new(body)) {
                 // The body catches panics.
                 Ok(thread) => drop(thread.join()),
                 Err(_) => {
-                    let finished = compile(&job);
+                    let finished = compile(&job, self.calls.cpu_ns);
                     self.shared.lock().finished.push(finished);
                 }
             }
@@ -199,7 +206,7 @@ impl Queue {
             Err(_) => {
                 self.shared.lock().is_running = false;
                 while let Some(job) = self.take_job() {
-                    let finished = compile(&job);
+                    let finished = compile(&job, self.calls.cpu_ns);
                     self.shared.lock().finished.push(finished);
                 }
             }
@@ -272,7 +279,13 @@ fn work(shared: &Shared, calls: Calls) {
             state = next;
             if timeout.timed_out() && state.jobs.is_empty() {
                 if untrimmed_ns == 0 {
-                    break;
+                    drop(state);
+                    (calls.rest)();
+                    state = shared.lock();
+                    if state.jobs.is_empty() {
+                        break;
+                    }
+                    continue;
                 }
                 untrimmed_ns = 0;
                 drop(state);
@@ -282,7 +295,7 @@ fn work(shared: &Shared, calls: Calls) {
             continue;
         };
         drop(state);
-        let finished = compile(&job);
+        let finished = compile(&job, calls.cpu_ns);
         drop(job);
         untrimmed_ns += finished.compile_ns.max(1);
         if untrimmed_ns > COMPILED_BEFORE_TRIM_NS {
@@ -305,7 +318,7 @@ mod tests {
     use crate::strategy::{Decision, UnitView};
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    const NO_CALLS: Calls = Calls { notify: || {}, trim: || {} };
+    const NO_CALLS: Calls = Calls { notify: || {}, trim: || {}, rest: || {}, cpu_ns: || 0 };
 
     struct Panics;
     impl Strategy for Panics {
@@ -381,7 +394,7 @@ mod tests {
         let notify = || {
             NOTIFIED.fetch_add(1, Ordering::SeqCst);
         };
-        let mut queue = Queue::new(false, spawn, Calls { notify, trim: || {} });
+        let mut queue = Queue::new(false, spawn, Calls { notify, trim: || {}, rest: || {}, cpu_ns: || 0 });
         for round in 1..=2 {
             queue.submit(job(round));
             while NOTIFIED.load(Ordering::SeqCst) < round {

@@ -68,6 +68,8 @@ counters! {
     UnitsHot = "units_hot";
     /// Time spent compiling, in nanoseconds.
     CompileNs = "compile_ns";
+    /// The same in processor time: what it takes when the machine is busy with other things too.
+    CompileCpuNs = "compile_cpu_ns";
     /// Bytecode instructions compiled, inlined ones included.
     CompiledBytecodes = "compiled_bytecodes";
     /// Time under the GIL for snapshots, in nanoseconds.

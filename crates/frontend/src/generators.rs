@@ -14,7 +14,7 @@ use crate::{Bailout, BailoutReason};
 use coluber_bytecode::{Code, Feedback, Instruction, Kind, Offset, Op as Bytecode, Seen};
 use coluber_ir::ops::{ExitReason, Suspension};
 use coluber_ir::{BlockCall, FrameStateId, Helper, Op, Value};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use std::rc::Rc;
 
 /// Most resume points of a unit. At others it is not entered.
@@ -335,7 +335,7 @@ impl Translator<'_> {
         for slot in locals..locals + depth {
             self.close_iterator(0, slot);
         }
-        let mut given = HashSet::new();
+        let mut given = HashSet::default();
         let mut give = |this: &mut Self, value: Value| {
             let object = this.object(value);
             if this.needs_kill(object) && given.insert(this.function.root(object)) {

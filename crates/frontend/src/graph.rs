@@ -8,7 +8,7 @@
 //! loops' present iteration is their peeled one.
 
 use coluber_bytecode::{Code, HandlerRange, Offset, Op};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// A basic block of bytecode: instructions `first..end` (indices).
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +175,7 @@ fn find_blocks(
     }
     // The superinstruction parts that share a start are never leaders but for the first: `index_of` finds the first.
     let mut blocks = Vec::new();
-    let mut block_of = HashMap::new();
+    let mut block_of = HashMap::default();
     let mut index = 0;
     while index < count {
         if !reachable[index] {
@@ -371,7 +371,7 @@ fn expand(blocks: Vec<BytecodeBlock>, loops: &[BytecodeLoop], code: &Code, entry
         mask
     };
     // Depth-first search with an explicit stack; post order reversed gives the order of translation.
-    let mut ids: HashMap<(usize, u64), usize> = HashMap::new();
+    let mut ids: HashMap<(usize, u64), usize> = HashMap::default();
     let mut nodes: Vec<Node> = Vec::new();
     let mut post_order = Vec::new();
     let start = (entry, step(None, entry));

@@ -170,7 +170,7 @@ impl Translator<'_> {
                 self.plain(Helper::DeleteAttr, 1, &[name])?;
             }
             Bytecode::LoadSuperAttr { name, method, two_arguments } => {
-                if method && !two_arguments && self.load_super_method(name, instruction)? {
+                if method && self.load_super_method(name, instruction)? {
                     return Ok(());
                 }
                 let name = self.constant(name);

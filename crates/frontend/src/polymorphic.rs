@@ -111,7 +111,7 @@ impl Translator<'_> {
     }
 
     /// Classes seen at an access: by the interpreter, and by guards that failed.
-    fn seen_classes(&self, code_index: usize, instruction: &Instruction) -> Vec<ObjectId> {
+    pub(crate) fn seen_classes(&self, code_index: usize, instruction: &Instruction) -> Vec<ObjectId> {
         let mut classes = Vec::new();
         if let Feedback::Attribute(
             AttributeFeedback::InstanceValue { version, .. }
@@ -181,6 +181,27 @@ impl Translator<'_> {
         let start = code.instructions.get(fork.behind).map_or(instruction.next, |next| next.start);
         let resume = self.resume_at(code, start);
         self.merge(edges, resume)
+    }
+
+    /// Exits unless the object on top of the stack is of one of the classes, which are all that is known of it or were seen;
+    /// false if that would be too many tests.
+    pub(crate) fn guard_one_of(&mut self, classes: &[ObjectId], instruction: &Instruction) -> Result<bool, Bailout> {
+        let object = self.peek(1)?;
+        if let [class] = *classes {
+            self.guard_class(object, class);
+            return Ok(true);
+        }
+        self.confirm_classes()?;
+        if self.known_classes(object).is_some_and(|known| known.present && known.classes == classes) {
+            return Ok(true);
+        }
+        if classes.len() > MAX_CLASSES {
+            return Ok(false);
+        }
+        // Nothing of the class is relied on but what it is.
+        let group = Group { classes: classes.to_vec(), access: Access::Field(0), layout: 0 };
+        self.test_classes(self.state.top().code, instruction, &group, classes.last().copied())?;
+        Ok(true)
     }
 
     /// Makes what was known of the class of the object on top of the stack present knowledge, if that is cheap.

@@ -8,7 +8,7 @@ use coluber_bytecode::{
 };
 use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{Block, BlockCall, FrameState, FrameStateId, Function, Helper, Op, Resume, Type, Value};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use std::rc::Rc;
 
 /// So many exits at an instruction, and the next version does not speculate there as the last one did.
@@ -138,7 +138,7 @@ impl<'a> Translator<'a> {
             assumptions,
             retry: false,
             function: Function::new(snapshot.name.clone(), snapshot.objects.clone()),
-            states: HashMap::new(),
+            states: HashMap::default(),
             block: None,
             state: State::default(),
             before: State::default(),
@@ -154,8 +154,8 @@ impl<'a> Translator<'a> {
             translated: 0,
             forks: 0,
             numeric: std::cell::RefCell::default(),
-            replaced: HashMap::new(),
-            exposed: HashSet::new(),
+            replaced: HashMap::default(),
+            exposed: HashSet::default(),
         }
     }
 
@@ -527,7 +527,7 @@ impl<'a> Translator<'a> {
         match first {
             Slot::Null | Slot::Value(_) => {
                 let mut ty: Option<Type> = None;
-                let mut roots = HashSet::new();
+                let mut roots = HashSet::default();
                 // A constant number joins a register as a register.
                 let has_register = candidates
                     .iter()
@@ -611,7 +611,7 @@ impl<'a> Translator<'a> {
     /// slot had, or a new one if another slot of the target needs it too.
     fn edge_arguments(&mut self, parameters: &[Parameter], target: &State) -> Result<Vec<Value>, Bailout> {
         // References that stay where they are: slots that are no parameters.
-        let mut taken: HashSet<Value> = HashSet::new();
+        let mut taken: HashSet<Value> = HashSet::default();
         let parameter_slots: HashSet<(usize, usize)> = parameters
             .iter()
             .filter(|parameter| parameter.part == Part::Value)

@@ -9,7 +9,7 @@
 
 use crate::Resume;
 use coluber_bytecode::ObjectId;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 use std::sync::Arc;
 
 /// Why an exit is taken, which decides what the runtime does.
@@ -336,7 +336,7 @@ impl PackedExits {
         let (mut frames, mut exits, mut places) = (Vec::new(), Vec::new(), Vec::with_capacity(table.exits.len()));
         let mut inlined: Vec<Vec<usize>> = Vec::new();
         let mut reasons: Vec<&'static str> = Vec::new();
-        let mut written: HashMap<*const ExitFrame, u64> = HashMap::new();
+        let mut written: HashMap<*const ExitFrame, u64> = HashMap::default();
         for exit in &table.exits {
             let codes = exit.frames.iter().take(exit.frames.len().saturating_sub(1)).map(|frame| frame.code);
             let codes: Vec<_> = codes.collect();

@@ -252,7 +252,7 @@ pub enum Suspension {
 /// An operation.
 // Fields, and ops that say all in their name, need no words of their own.
 #[allow(missing_docs)]
-#[derive(Clone, Debug, PartialEq, OpTable)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, OpTable)]
 pub enum Op {
     // ---- constants
     /// The object itself.

@@ -521,8 +521,9 @@ fn make_room(py: Attached, bytes: usize) {
 /// Puts into use what was compiled meanwhile.
 pub fn install_finished(py: Attached) {
     let finished = session::with_enabled(|session| session.queue.take_finished()).unwrap_or_default();
-    for Finished { unit, version, result, compile_ns } in finished {
+    for Finished { unit, version, result, compile_ns, compile_cpu_ns } in finished {
         STATS.add(Counter::CompileNs, compile_ns);
+        STATS.add(Counter::CompileCpuNs, compile_cpu_ns);
         let Some(Some(mut ticket)) = session::with_enabled(|session| session.in_flight.remove(&unit)) else {
             continue;
         };

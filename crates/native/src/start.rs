@@ -68,7 +68,8 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let services = Arc::new(road::services(attached, &options));
     let without = road::open(attached, &options).map_err(Refusal::Off)?;
     let is_sampling = options.hot == Hot::Sample;
-    let calls = Calls { notify: sampler::post, trim: threads::trim_memory };
+    let calls =
+        Calls { notify: sampler::post, trim: threads::trim_memory, rest: threads::unmap_code, cpu_ns: threads::cpu_ns };
     let queue = Queue::new(!options.background, threads::spawn, calls);
     let session = Session {
         is_enabled: true,

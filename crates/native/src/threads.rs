@@ -35,6 +35,52 @@ pub fn trim_memory() {
     }
 }
 
+/// Gives back the memory in which the library's own code and constants are, 5 MB after a compilation: what is used again is
+/// mapped again from the file.
+pub fn unmap_code() {
+    /// Ends the walk at the object that the address in `data` lies in, its read-only pages dropped.
+    unsafe extern "C" fn visit(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        data: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader hands over a valid description of an object that stays mapped meanwhile.
+        let (base, headers) = unsafe {
+            let object = &*object;
+            (object.dlpi_addr, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+        };
+        let segments = headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+        let bounds = |header: &libc::Elf64_Phdr| (base + header.p_vaddr, base + header.p_vaddr + header.p_memsz);
+        let own = data as u64;
+        if !segments.clone().map(bounds).any(|(start, end)| (start..end).contains(&own)) {
+            return 0;
+        }
+        // SAFETY: asks for a constant.
+        let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(65536);
+        // The loader writes into writable segments only, so these are as they are in the file.
+        for header in segments.filter(|header| header.p_flags & libc::PF_W == 0) {
+            let (start, end) = bounds(header);
+            let (first, last) = (start.next_multiple_of(page), end / page * page);
+            if first < last {
+                // SAFETY: whole pages of a private mapping of a file, never written: a later access reads the file again.
+                unsafe { libc::madvise(first as *mut libc::c_void, (last - first) as usize, libc::MADV_DONTNEED) };
+            }
+        }
+        1
+    }
+    let own = unmap_code as *const () as *mut libc::c_void;
+    // SAFETY: `visit` keeps to the loader's contract; the data is an address to compare with.
+    unsafe { libc::dl_iterate_phdr(Some(visit), own) };
+}
+
+/// Processor time of the calling thread, in nanoseconds.
+pub fn cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: fills the structure.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// All signals are blocked on this thread as long as it lives.
 struct BlockedSignals(libc::sigset_t);
 

@@ -4,7 +4,7 @@ use coluber_ir::ops::Refs;
 use coluber_ir::verify::balance::{is_permanent, outliving_borrows};
 use coluber_ir::{Block, Function, Inst, Op, Value};
 use cranelift_entity::SecondaryMap;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet as HashSet;
 
 /// Where values are used by instructions (not by frame states).
 pub struct Uses {
@@ -67,7 +67,7 @@ pub fn pointer(function: &Function, value: Value) -> Value {
 
 /// Roots whose reference an instruction steals or a block parameter takes over.
 pub fn given_away(function: &Function) -> HashSet<Value> {
-    let mut roots = HashSet::new();
+    let mut roots = HashSet::default();
     for &block in &function.layout {
         for &inst in &function.blocks[block].insts {
             let op = &function.insts[inst].op;

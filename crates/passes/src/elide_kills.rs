@@ -21,7 +21,7 @@ use crate::analysis::{Uses, given_away, may_release};
 use crate::manager::{Changed, Pass};
 use coluber_ir::ops::Refs;
 use coluber_ir::{Function, Inst, Kind, Op, Value};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 /// See the module.
 pub struct ElideKills;
@@ -38,11 +38,11 @@ impl Pass for ElideKills {
     fn run(&self, function: &mut Function) -> Changed {
         let uses = Uses::new(function);
         let consumed_elsewhere = given_away(function);
-        let mut dead: HashSet<Inst> = HashSet::new();
+        let mut dead: HashSet<Inst> = HashSet::default();
         for &block in &function.layout {
             // Kills of the borrowed values of this block, by root.
             let insts = &function.blocks[block].insts;
-            let mut kills: HashMap<Value, Vec<usize>> = HashMap::new();
+            let mut kills: HashMap<Value, Vec<usize>> = HashMap::default();
             for (position, &inst) in insts.iter().enumerate() {
                 if let Op::Kill { value, .. } = function.insts[inst].op {
                     kills.entry(function.root(value)).or_default().push(position);
@@ -120,7 +120,7 @@ fn may_release_kind(function: &Function, op: &Op, kind: Option<Kind>) -> bool {
 /// The immutable objects that the value came out of, one out of the other. (What came out of memory is still there when
 /// its container was given away.)
 fn containers(function: &Function, value: Value) -> HashSet<Value> {
-    let mut found = HashSet::new();
+    let mut found = HashSet::default();
     let mut work = vec![value];
     while let Some(value) = work.pop() {
         let Some(op) = function.def_op(value) else { continue };

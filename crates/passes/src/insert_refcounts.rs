@@ -23,7 +23,7 @@ use crate::manager::{Changed, Pass};
 use coluber_ir::function::Phase;
 use coluber_ir::ops::Refs;
 use coluber_ir::{BlockCall, Function, Inst, Op, Value, ValueDef};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// See the module.
 pub struct InsertRefcounts;
@@ -67,7 +67,7 @@ impl Pass for InsertRefcounts {
             }
         }
         // Before copies become the values they are copies of.
-        let mut permanents: HashMap<Inst, Vec<Value>> = HashMap::new();
+        let mut permanents: HashMap<Inst, Vec<Value>> = HashMap::default();
         for &block in &function.layout {
             for &inst in &function.blocks[block].insts {
                 let found = consumed_permanents(function, &function.insts[inst].op);

@@ -20,7 +20,8 @@ use crate::analysis::{given_away, is_held_anyway};
 use crate::manager::{Changed, Pass};
 use coluber_ir::ops::Refs;
 use coluber_ir::{Block, Cfg, Function, Inst, Op, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 pub struct MergeCopies;
@@ -71,7 +72,7 @@ fn original(function: &Function, value: Value) -> Value {
 /// Objects of which there are copies that can go.
 fn candidates(function: &Function) -> BTreeSet<Value> {
     let mut found = BTreeSet::new();
-    let mut excluded = HashSet::new();
+    let mut excluded = HashSet::default();
     let mut consumed = given_away(function);
     for &block in &function.layout {
         for &inst in &function.blocks[block].insts {
@@ -146,7 +147,7 @@ fn step(function: &Function, inst: Inst, originals: &BTreeSet<Value>, counts: &m
 
 /// Counts at the starts of all blocks.
 fn count(function: &Function, cfg: &Cfg, originals: &BTreeSet<Value>) -> Result<HashMap<Block, Counts>, Value> {
-    let mut starts: HashMap<Block, Counts> = HashMap::new();
+    let mut starts: HashMap<Block, Counts> = HashMap::default();
     starts.insert(function.entry(), Counts::new());
     for &block in cfg.rpo() {
         let mut counts = starts.get(&block).cloned().unwrap_or_default();

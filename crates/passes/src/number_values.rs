@@ -17,7 +17,7 @@ use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Refs;
 use coluber_ir::{Comparison, FrameStateId, Function, Op, Value};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap as HashMap;
 
 /// See the module.
 pub struct NumberValues;
@@ -35,7 +35,7 @@ impl Pass for NumberValues {
         let cfg = Cfg::new(function);
         let order: Vec<_> = cfg.rpo().to_vec();
         // For each key the definitions seen so far with their blocks; the dominating one is taken.
-        let mut table: HashMap<Key, Vec<(coluber_ir::Block, Value)>> = HashMap::new();
+        let mut table: HashMap<Op, Vec<(coluber_ir::Block, Value)>> = HashMap::default();
         let mut changed = false;
         for block in order {
             let insts = std::mem::take(&mut function.blocks[block].insts);
@@ -65,8 +65,7 @@ impl Pass for NumberValues {
                     kept.push(inst);
                     continue;
                 }
-                let key = Key::new(function, op);
-                let known = table.entry(key).or_default();
+                let known = table.entry(key(function, op)).or_default();
                 let earlier = known
                     .iter()
                     .find(|(other, value)| cfg.dominates(*other, block) && function.resolve(*value) != result)
@@ -90,19 +89,14 @@ impl Pass for NumberValues {
 }
 
 /// An op without its state: two that differ in nothing else compute the same.
-#[derive(PartialEq, Eq, Hash)]
-struct Key(String);
-
-impl Key {
-    fn new(function: &Function, op: &Op) -> Key {
-        let mut op = op.clone();
-        op.set_state(FrameStateId::from_u32(0));
-        if matches!(op, Op::UnboxInt { .. } | Op::UnboxFloat { .. } | Op::UnboxBool { .. }) {
-            // What an object contains does not depend on which value refers to it.
-            op.for_each_operand_mut(|value| *value = pointer(function, *value));
-        }
-        Key(format!("{op:?}"))
+fn key(function: &Function, op: &Op) -> Op {
+    let mut op = op.clone();
+    op.set_state(FrameStateId::from_u32(0));
+    if matches!(op, Op::UnboxInt { .. } | Op::UnboxFloat { .. } | Op::UnboxBool { .. }) {
+        // What an object contains does not depend on which value refers to it.
+        op.for_each_operand_mut(|value| *value = pointer(function, *value));
     }
+    op
 }
 
 fn is_numberable(function: &Function, op: &Op) -> bool {

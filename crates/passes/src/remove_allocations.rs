@@ -38,7 +38,7 @@ use crate::manager::{Changed, Pass};
 use coluber_ir::{Block, BlockCall, Cfg, Function, Helper, Op, Type, Value};
 use coluber_ir::{ObjectId, ObjectValue};
 use objects::Form;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet as HashSet;
 
 /// See the module.
 pub struct RemoveAllocations;
@@ -130,7 +130,7 @@ pub(crate) fn allocation(function: &Function, op: &Op) -> Option<Form> {
 
 /// Gives edges from a terminator with several targets to a block with several predecessors a block of their own, so that something can be put on them.
 fn split_critical_edges(function: &mut Function) {
-    let mut incoming = std::collections::HashMap::<Block, usize>::new();
+    let mut incoming = rustc_hash::FxHashMap::<Block, usize>::default();
     for &block in &function.layout {
         let inst = function.terminator(block);
         function.insts[inst].op.for_each_target(|call| *incoming.entry(call.block).or_default() += 1);

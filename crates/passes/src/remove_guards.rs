@@ -23,7 +23,7 @@ use crate::manager::{Changed, Pass};
 use coluber_ir::cfg::Cfg;
 use coluber_ir::ops::Memory;
 use coluber_ir::{Block, Function, Helper, Inst, Kind, ObjectId, Op, Type, Value};
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 /// See the module.
 pub struct RemoveGuards;
@@ -106,7 +106,7 @@ impl Pass for RemoveGuards {
     fn run(&self, function: &mut Function) -> Changed {
         let cfg = Cfg::new(function);
         let order: Vec<Block> = cfg.rpo().to_vec();
-        let mut outputs: HashMap<Block, Available> = HashMap::new();
+        let mut outputs: HashMap<Block, Available> = HashMap::default();
         loop {
             let mut settled = true;
             for &block in &order {

@@ -335,6 +335,15 @@ pub(crate) unsafe fn bound_count(code: CodeRef) -> usize {
     }
 }
 
+/// The buffer of an activation of a function's unit.
+///
+/// # Safety
+/// The own frame of a function's unit that is entered.
+pub(crate) unsafe fn buffer_of(frame: Frame, unit: &UnitRecord) -> *mut u64 {
+    // SAFETY: the room behind the frame is part of what the activation takes of the data stack.
+    unsafe { frame.0.add(8 * unit.frame_words).cast() }
+}
+
 /// Fills in and links a frame that was only begun, unless that was done. Its slots are the caller's business.
 ///
 /// # Safety
@@ -342,7 +351,7 @@ pub(crate) unsafe fn bound_count(code: CodeRef) -> usize {
 pub(crate) unsafe fn show_frame(tstate: ThreadState, frame: Frame, unit: &UnitRecord) {
     // SAFETY: promised by the caller.
     unsafe {
-        let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
+        let buffer = buffer_of(frame, unit);
         if buffer.read() != 0 {
             return;
         }
@@ -376,7 +385,7 @@ pub unsafe fn enter_by_hand(
         let unit = &*unit;
         unit.entries.set(unit.entries.get() + 1);
         tstate.set_py_recursion_remaining(tstate.py_recursion_remaining() - 1);
-        let buffer = frame.0.add(8 * unit.frame_words).cast::<u64>();
+        let buffer = buffer_of(frame, unit);
         buffer.write(0);
         show_frame(tstate, frame, unit);
         for index in bound_count(unit.code)..unit.slot_count {

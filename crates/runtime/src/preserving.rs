@@ -8,10 +8,11 @@
 use crate::enter;
 use crate::frames;
 use crate::helpers;
-use crate::unit::UnitRecord;
+use crate::unit::{NOT_DESCRIBED, UnitRecord};
 use coluber_cpython::layout;
-use coluber_cpython::raw::{Frame, ThreadState};
+use coluber_cpython::raw::{Attached, Frame, ThreadState};
 use pyo3_ffi::PyObject;
+use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
 /// A function that calls `$target` and preserves all registers.
 macro_rules! preserving {
@@ -49,28 +50,59 @@ macro_rules! preserving {
     };
 }
 
-unsafe extern "C" fn box_int_into(value: i64, out: *mut *mut PyObject) {
-    // SAFETY: compiled code passes the address of a word of its own.
-    unsafe { out.write(helpers::box_int(value)) };
+/// What these functions return. The thread keeps the GIL until compiled code has read it.
+#[repr(C)]
+struct Results([AtomicI64; 2]);
+
+static RESULTS: Results = Results([AtomicI64::new(0), AtomicI64::new(0)]);
+
+/// The interpreter state that Coluber serves.
+static INTERPRETER: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Says which interpreter it is; returns where results are found.
+pub(crate) fn prepare(interpreter: *mut u8) -> u64 {
+    INTERPRETER.store(interpreter, Ordering::Relaxed);
+    (&raw const RESULTS) as u64
 }
 
-unsafe extern "C" fn box_float_into(bits: u64, out: *mut *mut PyObject) {
-    // SAFETY: as above.
-    unsafe { out.write(helpers::box_float(f64::from_bits(bits))) };
+unsafe extern "C" fn box_int_into(value: i64) {
+    // SAFETY: called with the GIL.
+    RESULTS.0[0].store(unsafe { helpers::box_int(value) } as i64, Ordering::Relaxed);
 }
 
-/// `out[0]` is the value, `out[1]` whether it fits.
-unsafe extern "C" fn unbox_int_into(object: *mut PyObject, out: *mut i64) {
-    // SAFETY: as above; an exact int.
+unsafe extern "C" fn box_float_into(bits: u64) {
+    // SAFETY: called with the GIL.
+    RESULTS.0[0].store(unsafe { helpers::box_float(f64::from_bits(bits)) } as i64, Ordering::Relaxed);
+}
+
+unsafe extern "C" fn unbox_int_into(object: *mut PyObject) {
+    let mut value = 0;
+    // SAFETY: an exact int.
+    let fits = unsafe { helpers::unbox_int(object, &raw mut value) };
+    RESULTS.0[0].store(value, Ordering::Relaxed);
+    RESULTS.0[1].store(fits, Ordering::Relaxed);
+}
+
+/// The object may run Python code when it dies: what the frame says must be right.
+unsafe extern "C" fn dealloc_seen_in_call(object: *mut PyObject, frame: Frame, unit: *const UnitRecord) {
+    // SAFETY: promised by compiled code, which has the GIL.
     unsafe {
-        let fits = helpers::unbox_int(object, out);
-        out.add(1).write(fits);
+        let unit = &*unit;
+        let instruction = frame.instr_ptr();
+        enter::show_frame(Attached::assume().thread_state(), frame, unit);
+        frame.set_instr_ptr(instruction);
+        dealloc_seen_in_loop(object, enter::buffer_of(frame, unit));
     }
 }
 
-unsafe extern "C" fn show_own_frame(tstate: ThreadState, frame: Frame, unit: *const UnitRecord) {
+/// The same where the frame is shown.
+unsafe extern "C" fn dealloc_seen_in_loop(object: *mut PyObject, buffer: *mut u64) {
     // SAFETY: promised by compiled code.
-    unsafe { enter::show_frame(tstate, frame, &*unit) };
+    unsafe {
+        // Unboxed locals are not described.
+        buffer.write(NOT_DESCRIBED);
+        if coluber_cpython::IS_DEBUG_BUILD { helpers::decref(object) } else { helpers::dealloc(object) }
+    }
 }
 
 unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
@@ -83,70 +115,95 @@ preserving!(
     dealloc_any => helpers::dealloc
 );
 
+preserving!(
+    /// `dealloc_seen_in_call(object, frame, unit)`.
+    dealloc_any_in_call => dealloc_seen_in_call
+);
+preserving!(
+    /// `dealloc_seen_in_loop(object, buffer)`.
+    dealloc_any_in_loop => dealloc_seen_in_loop
+);
+
 /// `IMMORTALITY_BIT_MASK` of `lv_tag` (`pycore_long.h` of 3.14 and 3.15).
 const IMMORTAL_TAG: u8 = 4;
 
-/// `dealloc(object, interpreter)`: a float or an int of one digit goes onto the interpreter's free list at once, as
-/// `_PyFloat_ExactDealloc` (`Objects/floatobject.c`) and `_PyLong_ExactDealloc` (`Objects/longobject.c`) do; everything else
-/// is [`dealloc_any`]'s. Values of unknown type that die in hot loops are numbers more often than not, and saving sixteen
-/// vector registers costs more than freeing one.
-///
-/// # Safety
-/// Called by compiled code only, with an object without references and the interpreter state.
-#[unsafe(naked)]
-pub unsafe extern "C" fn dealloc() {
-    core::arch::naked_asm!(
-        "endbr64",
-        "push rax",
-        "mov rax, qword ptr [rip + PyFloat_Type@GOTPCREL]",
-        "cmp [rdi + {ob_type}], rax",
-        "jne 3f",
-        "mov rax, [rsi + {size}]",
-        "cmp rax, {limit}",
-        "jge 2f",
-        "inc rax",
-        "mov [rsi + {size}], rax",
-        "mov rax, [rsi + {head}]",
-        "mov [rdi], rax",
-        "mov [rsi + {head}], rdi",
-        "pop rax",
-        "ret",
-        "3:",
-        "mov rax, qword ptr [rip + PyLong_Type@GOTPCREL]",
-        "cmp [rdi + {ob_type}], rax",
-        "jne 2f",
-        // One digit, and none of the small ints, which are immortal.
-        "mov rax, [rdi + {tag}]",
-        "cmp rax, {digits}",
-        "jae 2f",
-        "test al, {immortal}",
-        "jnz 2f",
-        "mov rax, [rsi + {int_size}]",
-        "cmp rax, {int_limit}",
-        "jge 2f",
-        "inc rax",
-        "mov [rsi + {int_size}], rax",
-        "mov rax, [rsi + {int_head}]",
-        "mov [rdi], rax",
-        "mov [rsi + {int_head}], rdi",
-        "pop rax",
-        "ret",
-        "2:",
-        "pop rax",
-        "jmp {any}",
-        ob_type = const layout::object::OB_TYPE,
-        size = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::SIZE,
-        head = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::HEAD,
-        limit = const layout::freelist::MAX_FLOATS,
-        tag = const layout::long::LV_TAG,
-        digits = const layout::long::COMPACT_LIMIT,
-        immortal = const IMMORTAL_TAG,
-        int_size = const layout::interpreter_state::FREELIST_INTS + layout::freelist::SIZE,
-        int_head = const layout::interpreter_state::FREELIST_INTS + layout::freelist::HEAD,
-        int_limit = const layout::freelist::MAX_INTS,
-        any = sym dealloc_any,
-    )
+/// A function `$name(object, ...)` for objects that have no reference any more: a float or an int of one digit goes onto
+/// the interpreter's free list at once, as `_PyFloat_ExactDealloc` (`Objects/floatobject.c`) and `_PyLong_ExactDealloc`
+/// (`Objects/longobject.c`) do; everything else is `$any`'s. Values of unknown type that die in hot loops are numbers more
+/// often than not, and saving sixteen vector registers costs more than freeing one.
+macro_rules! deallocating {
+    ($name:ident => $any:ident) => {
+        /// See `deallocating`.
+        ///
+        /// # Safety
+        /// Called by compiled code only, with an object without references and the other arguments of the function behind.
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name() {
+            core::arch::naked_asm!(
+                "endbr64",
+                "push rax",
+                "push rcx",
+                "mov rax, qword ptr [rip + PyFloat_Type@GOTPCREL]",
+                "cmp [rdi + {ob_type}], rax",
+                "jne 3f",
+                "mov rcx, [rip + {interpreter}]",
+                "mov rax, [rcx + {size}]",
+                "cmp rax, {limit}",
+                "jge 2f",
+                "inc rax",
+                "mov [rcx + {size}], rax",
+                "mov rax, [rcx + {head}]",
+                "mov [rdi], rax",
+                "mov [rcx + {head}], rdi",
+                "pop rcx",
+                "pop rax",
+                "ret",
+                "3:",
+                "mov rax, qword ptr [rip + PyLong_Type@GOTPCREL]",
+                "cmp [rdi + {ob_type}], rax",
+                "jne 2f",
+                // One digit, and none of the small ints, which are immortal.
+                "mov rax, [rdi + {tag}]",
+                "cmp rax, {digits}",
+                "jae 2f",
+                "test al, {immortal}",
+                "jnz 2f",
+                "mov rcx, [rip + {interpreter}]",
+                "mov rax, [rcx + {int_size}]",
+                "cmp rax, {int_limit}",
+                "jge 2f",
+                "inc rax",
+                "mov [rcx + {int_size}], rax",
+                "mov rax, [rcx + {int_head}]",
+                "mov [rdi], rax",
+                "mov [rcx + {int_head}], rdi",
+                "pop rcx",
+                "pop rax",
+                "ret",
+                "2:",
+                "pop rcx",
+                "pop rax",
+                "jmp {any}",
+                ob_type = const layout::object::OB_TYPE,
+                interpreter = sym INTERPRETER,
+                size = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::SIZE,
+                head = const layout::interpreter_state::FREELIST_FLOATS + layout::freelist::HEAD,
+                limit = const layout::freelist::MAX_FLOATS,
+                tag = const layout::long::LV_TAG,
+                digits = const layout::long::COMPACT_LIMIT,
+                immortal = const IMMORTAL_TAG,
+                int_size = const layout::interpreter_state::FREELIST_INTS + layout::freelist::SIZE,
+                int_head = const layout::interpreter_state::FREELIST_INTS + layout::freelist::HEAD,
+                int_limit = const layout::freelist::MAX_INTS,
+                any = sym $any,
+            )
+        }
+    };
 }
+
+deallocating!(dealloc => dealloc_any);
+deallocating!(dealloc_in_call => dealloc_any_in_call);
+deallocating!(dealloc_in_loop => dealloc_any_in_loop);
 
 /// `record_first_store(values, index)`: notes that an inline value was stored for the first time
 /// (`_PyDictValues_AddToInsertionOrder` of `pycore_dict.h`). The order array lies behind the values.
@@ -175,21 +232,60 @@ pub unsafe extern "C" fn record_first_store() {
 }
 
 preserving!(
-    /// `show_frame(tstate, frame, record)`.
-    show_frame => show_own_frame
-);
-preserving!(
-    /// `box_int(value, out)`.
+    /// `box_int(value)`.
     box_int => box_int_into
 );
 preserving!(
-    /// `box_float(bits, out)`.
+    /// `box_float(bits)`.
     box_float => box_float_into
 );
 preserving!(
-    /// `unbox_int(object, out)`: the value, and behind it whether it fits.
-    unbox_int => unbox_int_into
+    /// `unbox_int_into(object)`.
+    unbox_any_int => unbox_int_into
 );
+
+/// `unbox_int(object)`: the value of an exact int, and whether it fits. Two digits always do and need only three registers
+/// saved.
+///
+/// # Safety
+/// Called by compiled code only, with an exact int.
+#[unsafe(naked)]
+pub unsafe extern "C" fn unbox_int() {
+    core::arch::naked_asm!(
+        "endbr64",
+        "push rax",
+        "push rcx",
+        "mov rax, [rdi + {tag}]",
+        // Two digits and the sign: 0 or 2 is left.
+        "xor rax, 16",
+        "cmp rax, 4",
+        "jae 2f",
+        "push rdx",
+        "mov rcx, [rdi + {digit}]",
+        "mov edx, ecx",
+        "shr rcx, 32",
+        "shl rcx, 30",
+        "or rcx, rdx",
+        "test eax, eax",
+        "jz 1f",
+        "neg rcx",
+        "1:",
+        "mov [rip + {results}], rcx",
+        "mov qword ptr [rip + {results} + 8], 1",
+        "pop rdx",
+        "pop rcx",
+        "pop rax",
+        "ret",
+        "2:",
+        "pop rcx",
+        "pop rax",
+        "jmp {any}",
+        tag = const layout::long::LV_TAG,
+        digit = const layout::long::OB_DIGIT,
+        results = sym RESULTS,
+        any = sym unbox_any_int,
+    )
+}
 preserving!(
     /// `finish_inlined_frame(tstate, frame)`.
     finish_frame => finish_inlined_frame

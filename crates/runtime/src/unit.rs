@@ -10,6 +10,7 @@ use crate::frames;
 use crate::helpers;
 use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
+use crate::preserving;
 use coluber_backend::{Addresses, CompiledCode, Layout, RecordOffsets, Target, UnitAddresses};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
@@ -596,30 +597,39 @@ unsafe fn find_return(code: CodeRef) -> Option<u32> {
 }
 
 /// Addresses and offsets for the back end. Reads nothing but constants.
-pub fn target(_py: Attached) -> Target {
+pub fn target(thread: Attached) -> Target {
     let types = Kind::ALL.iter().map(|kind| pool::type_of_kind(*kind).0 as u64).collect();
     // SAFETY: addresses of static objects.
     let (true_object, false_object, none_object) =
         unsafe { (pyo3_ffi::Py_True() as u64, pyo3_ffi::Py_False() as u64, pyo3_ffi::Py_None() as u64) };
+    // SAFETY: the thread's own state.
+    let interpreter = unsafe { thread.thread_state().interpreter() };
     let lowest = -layout::runtime::SMALL_NEGATIVE;
+    let (in_call, in_loop) = if coluber_cpython::IS_DEBUG_BUILD {
+        (preserving::dealloc_any_in_call as *const (), preserving::dealloc_any_in_loop as *const ())
+    } else {
+        (preserving::dealloc_in_call as *const (), preserving::dealloc_in_loop as *const ())
+    };
     Target {
         helpers: helpers::address_table(),
         leave: crate::exits::leave as *const () as u64,
         leave_call: crate::enter::leave_call as *const () as u64,
         enter_slowly: crate::enter::enter_slowly as *const () as u64,
-        show_frame: crate::preserving::show_frame as *const () as u64,
         finish_call: crate::enter::finish_call as *const () as u64,
         catch: crate::catch::catch as *const () as u64,
-        dealloc: crate::preserving::dealloc as *const () as u64,
-        box_int: crate::preserving::box_int as *const () as u64,
-        box_float: crate::preserving::box_float as *const () as u64,
+        dealloc: preserving::dealloc as *const () as u64,
+        dealloc_in_call: in_call as u64,
+        dealloc_in_loop: in_loop as u64,
+        results: preserving::prepare(interpreter),
+        box_int: preserving::box_int as *const () as u64,
+        box_float: preserving::box_float as *const () as u64,
         make_tuple: helpers::make_tuple as *const () as u64,
         make_instance: helpers::make_empty_instance as *const () as u64,
-        unbox_int: crate::preserving::unbox_int as *const () as u64,
+        unbox_int: preserving::unbox_int as *const () as u64,
         float_power: helpers::float_power as *const () as u64,
         power_exit_bits: helpers::POWER_EXIT_BITS,
-        record_first_store: crate::preserving::record_first_store as *const () as u64,
-        finish_inlined_frame: crate::preserving::finish_frame as *const () as u64,
+        record_first_store: preserving::record_first_store as *const () as u64,
+        finish_inlined_frame: preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         own_frame_word: u64::from(NATIVE_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         call_moving: crate::callees::call_moving as *const () as u64,

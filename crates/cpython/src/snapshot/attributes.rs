@@ -95,7 +95,7 @@ impl Taker<'_, '_> {
         }
     }
 
-    /// What `super()` finds in the codes that hold a cell with their class, for each class of the snapshot.
+    /// What `super` finds behind the classes that cells hold, or behind all if one is named, for each class of the snapshot.
     pub(super) unsafe fn gather_super_attributes(&mut self) {
         let mut starts = Vec::new();
         for (_, facts) in self.pool.table().iter() {
@@ -106,15 +106,24 @@ impl Taker<'_, '_> {
             }
         }
         let mut names: Vec<ObjectId> = Vec::new();
+        let mut is_named = false;
         for instruction in self.codes.iter().flat_map(|code| &code.instructions) {
-            if let Op::LoadSuperAttr { name, two_arguments: false, .. } = instruction.op
-                && !names.contains(&name)
-            {
-                names.push(name);
+            if let Op::LoadSuperAttr { name, two_arguments, .. } = instruction.op {
+                is_named |= two_arguments;
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
         }
         if names.is_empty() {
             return;
+        }
+        if is_named {
+            for &(_, class) in &self.classes {
+                if !starts.contains(&class) {
+                    starts.push(class);
+                }
+            }
         }
         for (_, id) in self.classes.clone() {
             let class = TypeRef(self.pool.pointer(id).cast());

@@ -8,7 +8,7 @@ use coluber_ir::{
     Block, Cfg, FrameState, FrameStateId, Function, Helper, Inst, Kind, ObjectId, ObjectValue, Op, Resume, Type, Value,
 };
 use cranelift_entity::EntityRef;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 
 /// One walk.
 pub(super) struct Walk<'a> {
@@ -51,14 +51,14 @@ impl<'a> Walk<'a> {
             function,
             cfg,
             plan,
-            renamed: HashMap::new(),
-            ends: HashMap::new(),
-            headers: HashMap::new(),
-            states: HashMap::new(),
-            opened: HashSet::new(),
+            renamed: HashMap::default(),
+            ends: HashMap::default(),
+            headers: HashMap::default(),
+            states: HashMap::default(),
+            opened: HashSet::default(),
             out: Vec::new(),
             state: State::default(),
-            caught: HashMap::new(),
+            caught: HashMap::default(),
             source: (0, 0),
         }
     }
