@@ -286,6 +286,8 @@ pub enum Binding {
     StaticMethod(ObjectId),
     /// `property` with this getter. Wins over an instance attribute of that name.
     Property(ObjectId),
+    /// `object.__class__`: the instance's class.
+    OwnClass,
     /// In a way the compiler does not know; may win over an instance attribute.
     Other,
 }

@@ -215,7 +215,7 @@ impl Translator<'_> {
                 Slot::Value(value) => !self.ty(value).is_nullable(),
                 _ => false,
             };
-            if receiver_known && self.call_known(object, count)? {
+            if receiver_known && self.call_known(object, count, instruction)? {
                 return Ok(());
             }
         }
@@ -261,7 +261,7 @@ impl Translator<'_> {
     }
 
     /// Compiles a call of a known object; false if the generic call has to do it.
-    fn call_known(&mut self, object: ObjectId, count: u32) -> Result<bool, Bailout> {
+    fn call_known(&mut self, object: ObjectId, count: u32, instruction: &Instruction) -> Result<bool, Bailout> {
         let has_self = matches!(self.peek_slot(count + 1)?, Slot::Value(_));
         let total = count as usize + usize::from(has_self);
         match self.snapshot.objects.get(object).value.clone() {
@@ -277,7 +277,7 @@ impl Translator<'_> {
                 Ok(true)
             }
             ObjectValue::Class(facts) if !has_self => {
-                let Some(init) = facts.init else { return self.construct_builtin(facts.kind, count) };
+                let Some(init) = facts.init else { return self.construct_builtin(facts.kind, count, instruction) };
                 if facts.has_finalizer || self.is_only_operand(self.peek(count + 2)?) {
                     return Ok(false);
                 }
@@ -317,11 +317,26 @@ impl Translator<'_> {
         Ok(operands)
     }
 
-    fn construct_builtin(&mut self, kind: Option<Kind>, count: u32) -> Result<bool, Bailout> {
+    fn construct_builtin(
+        &mut self,
+        kind: Option<Kind>,
+        count: u32,
+        instruction: &Instruction,
+    ) -> Result<bool, Bailout> {
         if count != 1 {
             return Ok(false);
         }
         let operand = self.peek(1)?;
+        if kind == Some(Kind::Class) {
+            let Some(class) = self.last_class(operand).filter(|_| self.is_class_used_at_once(operand, instruction))
+            else {
+                return Ok(false);
+            };
+            self.guard_class(operand, class);
+            let result = self.constant(class);
+            self.finish_call(count, result)?;
+            return Ok(true);
+        }
         let result = match (kind, self.ty(operand)) {
             (Some(Kind::Float), Type::I64) => self.emit_value(Op::IntToFloat { value: operand }),
             (Some(Kind::Float), Type::F64) => operand,

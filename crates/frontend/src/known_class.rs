@@ -8,7 +8,7 @@ use crate::calls::Continuation;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Binding, INLINE_VALUES_HEADER, Instruction, ObjectId, ObjectValue, Op as Bytecode};
-use coluber_ir::{Op, Type};
+use coluber_ir::{Op, Type, Value};
 
 /// What an attribute access becomes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub(crate) enum Access {
     Constant(ObjectId),
     /// The result of this getter.
     Property(ObjectId),
+    /// The class itself.
+    OwnClass(ObjectId),
 }
 
 impl Translator<'_> {
@@ -39,6 +41,7 @@ impl Translator<'_> {
             Binding::Property(getter) => {
                 (!method && self.inlinable(getter, 1).is_some()).then_some(Access::Property(getter))
             }
+            Binding::OwnClass => Some(Access::OwnClass(class)),
             Binding::Other => None,
             _ if field.is_some() => field,
             _ if facts.keys_version == 0 => None,
@@ -56,7 +59,7 @@ impl Translator<'_> {
             return None;
         }
         match facts.attribute(name).map(|attribute| attribute.binding) {
-            Some(Binding::Property(_) | Binding::Other) => None,
+            Some(Binding::Property(_) | Binding::OwnClass | Binding::Other) => None,
             _ => self.field(class, name),
         }
     }
@@ -80,7 +83,7 @@ impl Translator<'_> {
             Binding::Plain | Binding::Method | Binding::Property(_) => Some(Access::Constant(attribute.value)),
             Binding::StaticMethod(function) => Some(Access::Constant(function)),
             Binding::ClassMethod(function) => method.then_some(Access::ClassMethod(function, class)),
-            Binding::Other => None,
+            Binding::OwnClass | Binding::Other => None,
         }
     }
 
@@ -120,6 +123,9 @@ impl Translator<'_> {
             return Ok(false);
         }
         let Some(access) = self.access(class, text, method) else { return Ok(false) };
+        if matches!(access, Access::OwnClass(_)) && !self.is_class_used_at_once(object, instruction) {
+            return Ok(false);
+        }
         self.load_as(&[class], access, method)?;
         Ok(true)
     }
@@ -134,6 +140,29 @@ impl Translator<'_> {
         let Some(access) = self.store_access(class, text) else { return Ok(false) };
         self.store_as(&[class], access)?;
         Ok(true)
+    }
+
+    /// Whether a class that an object led to is only looked at while the object lives: compiled code holds no reference to
+    /// constants, and a class that nothing else refers to dies with its instances.
+    pub(crate) fn is_class_used_at_once(&self, object: Value, instruction: &Instruction) -> bool {
+        let code = self.code();
+        let held =
+            self.state.top().locals.iter().any(
+                |slot| matches!(slot, Slot::Value(value) if self.function.root(*value) == self.function.root(object)),
+            );
+        let next = code.index_of(instruction.next).map_or(&[][..], |index| &code.instructions[index..]);
+        held && matches!(
+            next,
+            [Instruction { op: Bytecode::LoadAttr { .. }, .. }, ..]
+                | [
+                    Instruction {
+                        op: Bytecode::LoadGlobal { .. } | Bytecode::LoadFast { .. } | Bytecode::LoadConst { .. },
+                        ..
+                    },
+                    Instruction { op: Bytecode::Is { .. }, .. },
+                    ..
+                ]
+        )
     }
 
     /// Whether objects at this access often are not what their class says: an attribute is unset, the instance has a dict.
@@ -185,8 +214,11 @@ impl Translator<'_> {
             return self.inline_call(getter, vec![object], Continuation::Push);
         }
         let state = self.before();
-        self.emit(Op::GuardInlineValues { value: object, class, state });
+        if !matches!(access, Access::OwnClass(_)) {
+            self.emit(Op::GuardInlineValues { value: object, class, state });
+        }
         let result = match access {
+            Access::OwnClass(class) => self.constant(class),
             Access::Field(offset) => self.emit_value(Op::LoadField { object, offset, state }),
             Access::Method(value) | Access::Constant(value) | Access::ClassMethod(value, _) => {
                 if classes.len() == 1 {

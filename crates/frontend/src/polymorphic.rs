@@ -92,7 +92,7 @@ impl Translator<'_> {
         let mut is_closed = known.is_some();
         for class in candidates {
             let access = if stores { self.store_access(class, text) } else { self.access(class, text, method) };
-            let Some(access) = access else {
+            let Some(access) = access.filter(|access| !matches!(access, Access::OwnClass(_))) else {
                 is_closed = false;
                 continue;
             };

@@ -422,6 +422,7 @@ impl Display for AttributeText<'_> {
             Binding::ClassMethod(function) => write!(f, " class_method {}", function.to_text()),
             Binding::StaticMethod(function) => write!(f, " static_method {}", function.to_text()),
             Binding::Property(getter) => write!(f, " property {}", getter.to_text()),
+            Binding::OwnClass => f.write_str(" own_class"),
             Binding::Other => f.write_str(" other"),
         }
     }

@@ -76,7 +76,10 @@ impl Taker<'_, '_> {
                 () => (std::ptr::null_mut(), |_| Binding::Other),
             };
             let id = self.pool.intern(self.py, value);
-            let binding = if !target.is_null() {
+            let is_own_class = name == "__class__" && crate::pool::lookup(object_type(), c"__class__") == Some(value);
+            let binding = if is_own_class {
+                Binding::OwnClass
+            } else if !target.is_null() {
                 let target = self.pool.intern(self.py, target);
                 self.queue_callable(target, 1);
                 wrap(target)
@@ -141,6 +144,11 @@ impl Taker<'_, '_> {
             }
         }
     }
+}
+
+/// `object`.
+fn object_type() -> TypeRef {
+    TypeRef((&raw mut pyo3_ffi::PyBaseObject_Type).cast())
 }
 
 /// The function of a `classmethod` or `staticmethod`, borrowed; NULL if it has none.

@@ -134,6 +134,8 @@ impl Parser<'_> {
             Binding::StaticMethod(self.immediate_word("an object")?)
         } else if self.accept_word("property") {
             Binding::Property(self.immediate_word("an object")?)
+        } else if self.accept_word("own_class") {
+            Binding::OwnClass
         } else if self.accept_word("other") {
             Binding::Other
         } else {
