@@ -85,7 +85,7 @@ impl Lowerer<'_> {
     pub fn show_buffer(&mut self) {
         if self.is_generator && !self.slot_memory.contains_key(&BUFFER) {
             let place = self.slot_offset(self.slot_count());
-            let (frame, buffer) = (self.frame, self.buffer);
+            let (frame, buffer) = (self.frame, self.word_address(0));
             self.store(buffer, frame, place);
         }
     }
