@@ -235,9 +235,12 @@ pub unsafe fn send(tstate: ThreadState, generator: *mut PyObject, argument: *mut
 }
 
 /// Whether the object is a generator that has not begun.
+///
+/// # Safety
+/// A valid object.
 #[inline]
-pub fn may_drain(object: *mut PyObject) -> bool {
-    // SAFETY: an object; a generator.
+pub unsafe fn may_drain(object: *mut PyObject) -> bool {
+    // SAFETY: promised by the caller; a generator.
     is_generator(object) && unsafe { state(object) } == layout::generator::STATE_CREATED
 }
 

@@ -80,7 +80,7 @@ unsafe fn own_frame(frame: Frame) -> Option<(Frame, usize)> {
 }
 
 /// The buffer of the unit that runs its own frame.
-unsafe fn buffer_of(own: Frame) -> *mut u64 {
+pub(crate) unsafe fn buffer_of(own: Frame) -> *mut u64 {
     // SAFETY: it lies behind a frame on the data stack; in that of a generator compiled code notes it.
     unsafe {
         if own.owner() == layout::frame::OWNED_BY_GENERATOR {

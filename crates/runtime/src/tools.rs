@@ -353,6 +353,6 @@ unsafe fn leave_everywhere(py: Attached, is_meant: impl Fn(*const UnitRecord) ->
 }
 
 unsafe fn unit_of(own: Frame) -> *const UnitRecord {
-    // SAFETY: promised by the caller: the buffer lies behind the frame.
-    unsafe { unit_of_buffer(own.0.add(8 * own.code().frame_size() as usize).cast()).0 }
+    // SAFETY: promised by the caller: the own frame of a running unit.
+    unsafe { unit_of_buffer(observers::buffer_of(own)).0 }
 }
