@@ -406,6 +406,22 @@ mod tests {
     }
 
     #[test]
+    fn says_that_it_rests_before_it_ends() {
+        static RESTED: AtomicU32 = AtomicU32::new(0);
+        let rest = || {
+            RESTED.fetch_add(1, Ordering::SeqCst);
+        };
+        let mut queue = Queue::new(false, spawn, Calls { notify: || {}, trim: || {}, rest, cpu_ns: || 0 });
+        queue.submit(job(1));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while queue.shared.lock().is_running && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(RESTED.load(Ordering::SeqCst), 1);
+        assert_eq!(queue.take_finished().len(), 1);
+    }
+
+    #[test]
     fn does_jobs_at_once_when_no_thread_can_be_had() {
         let refuse: Spawn = |_, _| Err(std::io::Error::other("refused"));
         let mut queue = Queue::new(false, refuse, NO_CALLS);
