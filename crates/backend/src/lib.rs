@@ -21,6 +21,7 @@ mod entry;
 mod exits;
 mod lower;
 mod objects;
+mod overwrites;
 mod packed;
 mod python_calls;
 mod references;
