@@ -22,6 +22,7 @@ mod exits;
 mod generators;
 mod lower;
 mod objects;
+mod overwrites;
 mod packed;
 mod python_calls;
 mod references;

@@ -3,6 +3,7 @@
 use crate::compile::Options;
 use crate::entry::{REQUEST_WORD, Shown};
 use crate::exits::{Described, PendingExit, StateWords};
+use crate::overwrites::Overwrites;
 use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
 use coluber_ir::exit_table::{ExitKind, ExitTable};
@@ -160,6 +161,9 @@ impl<'a> Lowerer<'a> {
         let order = coluber_ir::cfg::Cfg::new(self.function).rpo().to_vec();
         let mut slots = crate::slots::analyze(self.function);
         let shown = crate::entry::analyze(self.function, self.shown);
+        // A debug interpreter counts allocations.
+        let overwrites =
+            if self.target.debug_refcounts { Overwrites::default() } else { crate::overwrites::analyze(self.function) };
         for block in order {
             self.builder.switch_to_block(self.blocks[&block]);
             self.slot_memory = slots.remove(&block).unwrap_or_default();
@@ -170,6 +174,13 @@ impl<'a> Lowerer<'a> {
                 let handler = raising.filter(|raising| *raising == inst).map(|_| self.function.successors(block)[1]);
                 self.handler = handler.map(|block| self.blocks[&block]);
                 self.builder.set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
+                if overwrites.absorbed.contains(&inst) {
+                    continue;
+                }
+                if let Some(raw) = overwrites.stores.get(&inst) {
+                    self.overwrite(&data.op, *raw);
+                    continue;
+                }
                 let result = self.lower(&data.op)?;
                 self.shown = self.shown.behind(self.function, &data.op);
                 if let Some(value) = data.result {
@@ -998,7 +1009,7 @@ impl<'a> Lowerer<'a> {
         self.load(types::I64, object, self.layout().dict_keys)
     }
 
-    fn list_item(&mut self, list: Value, index: Value) -> clif::Value {
+    pub fn list_item(&mut self, list: Value, index: Value) -> clif::Value {
         let list = self.value(list);
         let items = self.load(types::I64, list, self.layout().list_items);
         let index = self.value(index);

@@ -199,12 +199,21 @@ fn test_class(function: &Function, from: Block, to: Block, state: &mut Available
     }
 }
 
+/// The index that a guard found to be in range. As long as what was read from a list is known its length is the same, so
+/// equal indices stand for the same item.
+fn unchecked(function: &Function, index: Value) -> Value {
+    match function.def_op(function.resolve(index)) {
+        Some(Op::GuardIndex { index, .. }) => function.resolve(*index),
+        _ => function.resolve(index),
+    }
+}
+
 /// The type of the value that a store takes out of its place, where the place was read before: a number that dies there
 /// needs no finalizer to be feared.
 fn replaced_value(function: &Function, inst: Inst, state: &Available) -> Option<(Value, Type)> {
     let data = &function.insts[inst];
     let place = match &data.op {
-        Op::ListSwap { list, index, .. } => Place::Item(pointer(function, *list), *index),
+        Op::ListSwap { list, index, .. } => Place::Item(pointer(function, *list), unchecked(function, *index)),
         Op::StoreField { object, offset, .. } | Op::StoreSlot { object, offset, .. } => {
             Place::Field(pointer(function, *object), *offset)
         }
@@ -235,7 +244,7 @@ fn fact_of(function: &Function, op: &Op) -> Option<Fact> {
 fn place_of(function: &Function, op: &Op) -> Option<Place> {
     Some(match op {
         Op::LoadField { object, offset, .. } => Place::Field(pointer(function, *object), *offset),
-        Op::ListGet { list, index } => Place::Item(pointer(function, *list), *index),
+        Op::ListGet { list, index } => Place::Item(pointer(function, *list), unchecked(function, *index)),
         Op::ListLength { list } => Place::Length(pointer(function, *list)),
         Op::IteratorSequence { iterator } => Place::Sequence(pointer(function, *iterator)),
         _ => return None,
