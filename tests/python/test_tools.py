@@ -414,9 +414,6 @@ def test_weak_references_finalizers_and_referrers() -> None:
     same(DYING.replace("SEEN", "self.number"))
 
 
-@pytest.mark.xfail(
-    reason="locals that die when a compiled function returns: its frame is still there for their finalizers", strict=True
-)
 def test_frame_that_finalizers_of_locals_see() -> None:
     same(DYING.replace("SEEN", "self.number, sys._getframe(1).f_code.co_name"))
 

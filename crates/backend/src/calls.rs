@@ -72,10 +72,24 @@ impl Lowerer<'_> {
     }
 
     fn store_instruction(&mut self, frame: clif::Value, state: FrameStateId) {
-        let data = &self.function.states[state];
-        let offset = match data.resume {
+        let offset = match self.function.states[state].resume {
             Resume::At { offset, .. } | Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
         };
+        self.store_offset(frame, state, offset);
+    }
+
+    /// The same in front of a death, whose state is the one behind the instruction that it happens in.
+    fn store_dying_instruction(&mut self, frame: clif::Value, own: FrameStateId, state: FrameStateId) {
+        match self.source {
+            (code, offset) if own == state && code as usize == self.function.states[own].code => {
+                self.store_offset(frame, own, offset);
+            }
+            _ => self.store_instruction(frame, own),
+        }
+    }
+
+    fn store_offset(&mut self, frame: clif::Value, state: FrameStateId, offset: u32) {
+        let data = &self.function.states[state];
         let address = self.addresses.codes[data.code].0 + 2 * u64::from(offset);
         let address = self.iconst(address);
         self.store(address, frame, self.layout().frame_instr_ptr);
@@ -105,7 +119,7 @@ impl Lowerer<'_> {
     pub fn dealloc_seen(&mut self, object: clif::Value, state: FrameStateId) {
         self.clear_stale_slots(state);
         let frame = self.frame;
-        self.store_instruction(frame, own_state(self.function, state));
+        self.store_dying_instruction(frame, own_state(self.function, state), state);
         if self.addresses.unit.is_function {
             let record = self.iconst(self.addresses.unit.record);
             self.call_preserving(self.target.dealloc_in_call, &[object, frame, record]);

@@ -28,6 +28,8 @@ pub(crate) enum Shown {
     No,
     Maybe,
     Yes,
+    /// It is out of sight again (`EndFrame`).
+    Ended,
 }
 
 impl Shown {
@@ -38,6 +40,7 @@ impl Shown {
     /// Behind an op.
     pub fn behind(self, function: &Function, op: &Op) -> Shown {
         match op {
+            Op::EndFrame {} => Shown::Ended,
             _ if shows_frames(op) => Shown::Yes,
             // If the object dies, somebody may look.
             Op::Decref { value, .. } if self == Shown::No && !function.ty(*value).dies_silently() => Shown::Maybe,
@@ -148,6 +151,7 @@ impl Lowerer<'_> {
     pub fn ensure_shown(&mut self) {
         match self.shown {
             Shown::Yes => return,
+            Shown::Ended => unreachable!("the verifier lets nothing look behind EndFrame"),
             Shown::No => self.fill_frame(),
             Shown::Maybe => {
                 let was_shown = self.was_shown();
@@ -194,29 +198,81 @@ impl Lowerer<'_> {
         self.store(end, tstate, layout.tstate_datastack_top);
     }
 
-    /// Exits if there is a frame object of the frame that somebody else holds; one that only the frame has ends with it.
+    /// Exits if somebody holds a frame object of the frame, or if something has to be done when the activation ends.
+    /// Behind it a function's unit has no frame object.
     pub fn check_frame(&mut self, state: FrameStateId) {
-        let offset = self.layout().frame_object;
-        let object = match self.shown {
-            Shown::No => return,
-            Shown::Yes => self.load(types::I64, self.frame, offset),
-            Shown::Maybe => {
-                // The word means nothing while the frame is not shown.
-                let was_shown = self.was_shown();
-                let object = self.load(types::I64, self.frame, offset);
-                let none = self.iconst(0);
-                self.builder.ins().select(was_shown, object, none)
-            }
-        };
-        let (made, next) = (self.builder.create_block(), self.builder.create_block());
-        self.builder.set_cold_block(made);
-        self.builder.ins().brif(object, made, &[], next, &[]);
-        self.builder.switch_to_block(made);
+        if matches!(self.shown, Shown::No | Shown::Ended) {
+            return;
+        }
+        let (frame, offset) = (self.frame, self.layout().frame_object);
+        let object = self.load(types::I64, frame, offset);
+        if !self.addresses.unit.is_function {
+            // The frame is the interpreter's and goes on: it is left to it.
+            return self.exit_if(object, state, "CheckFrame");
+        }
+        let requests = self.load_word(types::I64, REQUEST_WORD);
+        let mut is_special = self.builder.ins().bor(object, requests);
+        if self.shown == Shown::Maybe {
+            // The words mean nothing while the frame is not shown.
+            let was_shown = self.was_shown();
+            let none = self.iconst(0);
+            is_special = self.builder.ins().select(was_shown, is_special, none);
+        }
+        let (special, next) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(special);
+        self.builder.ins().brif(is_special, special, &[], next, &[]);
+        self.builder.switch_to_block(special);
+        self.exit_if(requests, state, "CheckFrame");
         let count = self.load(types::I32, object, self.layout().ob_refcnt);
         let is_shared = self.builder.ins().icmp_imm_s(IntCC::SignedGreaterThan, count, 1);
-        let exit = self.exit_block(state, ExitKind::Guard, "CheckFrame");
-        self.builder.ins().brif(is_shared, exit, &[], next, &[]);
+        self.exit_if(is_shared, state, "CheckFrame");
+        // One that only the frame has (a traceback was made and dropped) ends with it.
+        self.call_preserving(self.target.drop_frame_object, &[frame]);
+        let object = self.load(types::I64, frame, offset);
+        self.exit_if(object, state, "CheckFrame");
+        self.builder.ins().jump(next, &[]);
         self.builder.switch_to_block(next);
+    }
+
+    /// Takes the frame, of which there is no object, out of sight.
+    pub fn end_frame(&mut self) {
+        match self.shown {
+            Shown::No | Shown::Ended => {}
+            Shown::Yes => self.unlink_frame(),
+            Shown::Maybe => {
+                let was_shown = self.was_shown();
+                let (shown, next) = (self.builder.create_block(), self.builder.create_block());
+                self.builder.set_cold_block(shown);
+                self.builder.ins().brif(was_shown, shown, &[], next, &[]);
+                self.builder.switch_to_block(shown);
+                self.unlink_frame();
+                self.builder.ins().jump(next, &[]);
+                self.builder.switch_to_block(next);
+            }
+        }
+        self.shown = Shown::Ended;
+    }
+
+    fn unlink_frame(&mut self) {
+        let layout = self.layout();
+        let (tstate, frame) = (self.tstate, self.frame);
+        let done = self.builder.create_block();
+        if layout.tstate_last_profiled_frame != 0 {
+            let last = self.load(types::I64, tstate, layout.tstate_last_profiled_frame);
+            let is_profiled = self.builder.ins().icmp(IntCC::Equal, last, frame);
+            let (profiled, plain) = (self.builder.create_block(), self.builder.create_block());
+            self.builder.set_cold_block(profiled);
+            self.builder.ins().brif(is_profiled, profiled, &[], plain, &[]);
+            self.builder.switch_to_block(profiled);
+            self.call_preserving(self.target.end_frame, &[tstate, frame]);
+            self.builder.ins().jump(done, &[]);
+            self.builder.switch_to_block(plain);
+        }
+        let previous = self.load(types::I64, frame, layout.frame_previous);
+        self.store(previous, tstate, layout.tstate_current_frame);
+        self.store(frame, tstate, layout.tstate_datastack_top);
+        self.builder.ins().jump(done, &[]);
+        self.builder.switch_to_block(done);
     }
 
     /// Exits if somebody turned to the frames during a call.
@@ -247,7 +303,7 @@ impl Lowerer<'_> {
             return;
         }
         match self.shown {
-            Shown::No => self.return_unshown(value),
+            Shown::No | Shown::Ended => self.return_unshown(value),
             Shown::Yes => self.return_shown(value),
             Shown::Maybe => {
                 let was_shown = self.was_shown();

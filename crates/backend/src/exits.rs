@@ -178,7 +178,8 @@ impl Lowerer<'_> {
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
         let described = self.described_state(state);
-        let benign = matches!(reason, "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled");
+        let benign =
+            matches!(reason, "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled" | "Returns");
         Exit { kind, reason, benign, caught: false, guilty: None, frames: described.frames }
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Lowerer<'a> {
     signatures: HashMap<(Vec<clif::Type>, Vec<clif::Type>), clif::SigRef>,
     /// What the memory of the local slots of the unit's own frame holds, see `slots`.
     pub slot_memory: Slots,
+    /// Code and code unit of the bytecode instruction that is being lowered.
+    pub source: (u32, u32),
     pub forced: u64,
     /// Where an exception of the instruction that is being lowered goes, if it stays in the unit.
     pub handler: Option<clif::Block>,
@@ -116,6 +118,7 @@ impl<'a> Lowerer<'a> {
             preserving: HashMap::default(),
             signatures: HashMap::default(),
             slot_memory: HashMap::default(),
+            source: (0, 0),
             forced: 0,
             handler: None,
             caught_exits: HashMap::default(),
@@ -173,6 +176,7 @@ impl<'a> Lowerer<'a> {
                 let data = &self.function.insts[inst];
                 let handler = raising.filter(|raising| *raising == inst).map(|_| self.function.successors(block)[1]);
                 self.handler = handler.map(|block| self.blocks[&block]);
+                self.source = data.source;
                 self.builder.set_srcloc(SourceLoc::new((data.source.0.min(0xfff) << 20) | (data.source.1 & 0xf_ffff)));
                 if overwrites.absorbed.contains(&inst) {
                     continue;
@@ -483,6 +487,10 @@ impl<'a> Lowerer<'a> {
                 let flag = self.iconst(self.addresses.invalid_flag);
                 let invalid = self.load(types::I32, flag, 0);
                 self.exit_if(invalid, *state, "CheckInvariants");
+                return Ok(None);
+            }
+            Op::EndFrame {} => {
+                self.end_frame();
                 return Ok(None);
             }
             Op::CheckFrame { state } => {
@@ -972,6 +980,7 @@ impl<'a> Lowerer<'a> {
                     coluber_ir::ops::ExitReason::NeverExecuted => "NeverExecuted",
                     coluber_ir::ops::ExitReason::Handler => "Handler",
                     coluber_ir::ops::ExitReason::NotCompiled => "NotCompiled",
+                    coluber_ir::ops::ExitReason::Returns => "Returns",
                 };
                 let exit = self.exit_block(*state, ExitKind::Guard, name);
                 self.builder.ins().jump(exit, &[]);

@@ -4,6 +4,7 @@
 //! and 3.15). Free lists are the interpreter's own (`pycore_freelist.h`). Debug interpreters count all references:
 //! there everything goes through exported functions.
 
+use crate::entry::Shown;
 use crate::lower::Lowerer;
 use coluber_ir::exit_table::ExitKind;
 use coluber_ir::{FrameStateId, Kind, Op, Type, Value};
@@ -65,7 +66,7 @@ impl Lowerer<'_> {
             self.builder.switch_to_block(bound);
         }
         if self.target.debug_refcounts {
-            if ty.dies_silently() {
+            if ty.dies_silently() || self.shown == Shown::Ended {
                 self.call_address(self.target.decref, &[object], &[]);
             } else {
                 self.dealloc_seen(object, state);
@@ -90,7 +91,7 @@ impl Lowerer<'_> {
         if ty.boxed_kind() == Some(Kind::Float) {
             self.free_float(object, next);
         } else {
-            if ty.dies_silently() {
+            if ty.dies_silently() || self.shown == Shown::Ended {
                 self.call_preserving(self.target.dealloc, &[object]);
             } else {
                 self.dealloc_seen(object, state);

@@ -14,6 +14,12 @@ pub struct Target {
     /// Address of `enter_slowly(tstate, frame, record) -> u64`: something speaks against entering. 1: not really; else the
     /// call is done, and that is its result.
     pub enter_slowly: u64,
+    /// Address of `drop_frame_object(frame)`: the frame's own is the only reference to its frame object, which it gives up;
+    /// preserves registers.
+    pub drop_frame_object: u64,
+    /// Address of `end_frame(tstate, frame)`: unlinks a frame that a profiler has seen last, and gives its room back; preserves
+    /// registers.
+    pub end_frame: u64,
     /// Address of `finish_call(tstate, frame, buffer, value) -> object or NULL`: a call returns of which somebody has the frame.
     pub finish_call: u64,
     /// Address of `catch(tstate, frame, buffer, exit_id) -> exception`: takes the exception that was raised in that exit's

@@ -552,17 +552,37 @@ impl Translator<'_> {
         self.edge(1)
     }
 
+    /// Whether somebody may notice the death of something that stands in a slot besides the result, which is on top.
+    fn is_death_visible(&self) -> bool {
+        let top = self.state.top();
+        let others = top.locals.iter().chain(top.stack.iter().rev().skip(1));
+        let mut is_visible = false;
+        for slot in others {
+            slot.for_each(|value| is_visible |= self.needs_kill(value) && !self.ty(value).dies_silently());
+        }
+        is_visible
+    }
+
     fn return_value(&mut self) -> Result<(), Bailout> {
         if self.state.frames.len() > 1 {
             return self.return_inlined();
         }
         let state = self.before();
+        let is_loop = !matches!(self.snapshot.entry, Entry::Function);
+        if is_loop && self.is_death_visible() {
+            // The frame is the interpreter's, and has to be gone when they die.
+            self.emit(Op::Exit { reason: ExitReason::Returns, state });
+            return Ok(());
+        }
         self.emit(Op::CheckFrame { state });
         let value = self.pop()?;
         let value = self.object(value);
-        // Nothing but the result is left; locals die in order.
+        // Nothing but the result is left; locals die in order, in a frame that nobody sees any more.
         self.push(value);
         let slots = self.end_activation();
+        if !is_loop {
+            self.emit(Op::EndFrame {});
+        }
         self.release_each(slots);
         self.pop_slot()?;
         let value = self.steal(value);

@@ -518,6 +518,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 exit_unless(!self.host.is_interrupted())?;
                 None
             }
+            Op::EndFrame {} => None,
             Op::CheckFrame { .. } => {
                 exit_unless(!self.host.is_frame_held())?;
                 None

@@ -373,6 +373,10 @@ pub enum Op {
     /// Exits if somebody holds a frame object of the unit's own frame, whose locals must then outlive the unit.
     #[op(reads(Other), exits)]
     CheckFrame { state: FrameStateId },
+    /// Takes the unit's own frame out of sight, as the interpreter does before the locals of a frame that returns die. In
+    /// units of functions, behind `CheckFrame`; nothing behind it shows a frame or leaves but by `Return`.
+    #[op(reads(Other), writes(Other))]
+    EndFrame {},
     /// Exits if somebody turned to the frames while a call ran Python code: tracing or monitoring was switched, `f_locals` was
     /// handed out, the frame object of an inlined call is kept. Stands behind each instruction that runs Python code.
     #[op(reads(Other), exits)]
@@ -698,6 +702,8 @@ pub enum ExitReason {
     Handler,
     /// The instruction is not compiled.
     NotCompiled,
+    /// A running loop's function returns: the interpreter ends its frame, in which locals die that others may know.
+    Returns,
 }
 
 impl Op {

@@ -232,6 +232,19 @@ fn allocate_piece() -> Option<*mut usize> {
     (!piece.is_null()).then_some(piece.cast())
 }
 
+/// Gives up a frame's reference to its frame object, as the interpreter does when it clears the frame.
+///
+/// # Safety
+/// A valid frame that has an object.
+pub unsafe fn drop_object(frame: Frame) {
+    // SAFETY: promised by the caller; nobody finds the object in the frame any more when it dies.
+    unsafe {
+        let object = frame.frame_object();
+        frame.set_frame_object(ptr::null_mut());
+        pyo3_ffi::Py_DECREF(object);
+    }
+}
+
 /// Clears and pops an unlinked frame that owns its references. Runs Python code; keeps the exception that is set.
 ///
 /// # Safety

@@ -110,6 +110,19 @@ unsafe extern "C" fn finish_inlined_frame(tstate: ThreadState, frame: Frame) {
     unsafe { frames::finish_inlined_frame(tstate, frame) };
 }
 
+unsafe extern "C" fn drop_object_of_frame(frame: Frame) {
+    // SAFETY: promised by compiled code.
+    unsafe { frames::drop_object(frame) };
+}
+
+unsafe extern "C" fn end_own_frame(tstate: ThreadState, frame: Frame) {
+    // SAFETY: promised by compiled code: the frame is the current one.
+    unsafe {
+        frames::unlink(tstate, frame, frame.previous());
+        tstate.set_datastack_top(frame.0);
+    }
+}
+
 preserving!(
     /// `helpers::dealloc(object)`.
     dealloc_any => helpers::dealloc
@@ -289,4 +302,12 @@ pub unsafe extern "C" fn unbox_int() {
 preserving!(
     /// `finish_inlined_frame(tstate, frame)`.
     finish_frame => finish_inlined_frame
+);
+preserving!(
+    /// `drop_frame_object(frame)`.
+    drop_frame_object => drop_object_of_frame
+);
+preserving!(
+    /// `end_frame(tstate, frame)`.
+    end_frame => end_own_frame
 );

@@ -615,6 +615,8 @@ pub fn target(thread: Attached) -> Target {
         leave: crate::exits::leave as *const () as u64,
         leave_call: crate::enter::leave_call as *const () as u64,
         enter_slowly: crate::enter::enter_slowly as *const () as u64,
+        drop_frame_object: preserving::drop_frame_object as *const () as u64,
+        end_frame: preserving::end_frame as *const () as u64,
         finish_call: crate::enter::finish_call as *const () as u64,
         catch: crate::catch::catch as *const () as u64,
         dealloc: preserving::dealloc as *const () as u64,

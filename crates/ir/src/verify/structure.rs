@@ -102,6 +102,9 @@ fn check_block(block: Block, placed: &BTreeSet<Block>, raises: &Raises, report: 
                 report.inst(inst, "a jump to the entry block");
             }
         });
+        if needs_frame(function, op) && insts[..index].iter().any(|&inst| is_end_of_frame(function, inst)) {
+            report.inst(inst, format!("{} behind EndFrame", op.name()));
+        }
         check_result(inst, report);
         check_objects(inst, report);
         check_neighbours(inst, block, &insts[..index], raises, report);
@@ -125,6 +128,19 @@ fn is_entry(function: &Function, block: Block) -> bool {
         matches!(function.insts[inst].op, Op::IsSuspendedAt { .. } | Op::LoadLocal { .. } | Op::Branch { .. })
     });
     source != block && tests_only && is_entry(function, source)
+}
+
+fn is_end_of_frame(function: &Function, inst: Inst) -> bool {
+    matches!(function.insts[inst].op, Op::EndFrame {})
+}
+
+/// Whether an op may turn to the unit's own frame. What dies does so out of its sight.
+fn needs_frame(function: &Function, op: &Op) -> bool {
+    let effects = op.effects(function);
+    match op {
+        Op::Kill { .. } | Op::Decref { .. } | Op::Return { .. } | Op::Unreachable {} => false,
+        _ => effects.exits || effects.raises || effects.runs_python || effects.terminator,
+    }
 }
 
 /// A result for each op that has one, of the representation the op says.
