@@ -9,7 +9,6 @@
 use crate::lower::Lowerer;
 use crate::slots::shows_frames;
 use coluber_ir::cfg::Cfg;
-use coluber_ir::exit_table::ExitKind;
 use coluber_ir::{Block, FrameStateId, Function, Op};
 use cranelift_codegen::ir::{self as clif, BlockArg, InstBuilder, MemFlagsData, condcodes::IntCC, types};
 use rustc_hash::FxHashMap as HashMap;
