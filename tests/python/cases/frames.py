@@ -369,6 +369,8 @@ def forever():
 
 
 def case_keyboard_interrupt():
+    # A shell starts what runs in the background with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     spin(0.001)
     seen = []
     for _ in range(2):
