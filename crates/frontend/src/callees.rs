@@ -19,6 +19,10 @@ impl Translator<'_> {
             return Ok(Some(object));
         }
         let Feedback::Call(feedback) = &instruction.feedback else { return Ok(None) };
+        // Who was wrong once will be again: callables that change do so all the time.
+        if self.snapshot.has_exited(self.state.top().code, instruction.start, "GuardIdentity", 1) {
+            return Ok(None);
+        }
         let receiver = self.peek_slot(count + 1)?;
         match *feedback {
             CallFeedback::Python { function: Some(function), .. } => {
