@@ -18,6 +18,7 @@ import contextlib
 import difflib
 import gc
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -158,6 +159,17 @@ def compiled(function):
     """Marks a function that must run compiled; does nothing when interpreted."""
     _expected.append(function)
     return function
+
+
+_callers = itertools.count()
+
+
+def new_caller(function):
+    """A function of two arguments that calls this one: a new unit, which has it inlined."""
+    name = f"{function.__name__}{next(_callers)}"
+    namespace = {"function": function}
+    exec(f"def {name}(first, second):\n    return function(first, second)", namespace)
+    return namespace[name]
 
 
 def known(what: str):

@@ -60,18 +60,12 @@ impl Translator<'_> {
 
     /// The class of an object, if it is known and cannot have changed.
     pub(crate) fn known_class(&self, object: Value) -> Option<ObjectId> {
-        self.known_classes(object).filter(|known| known.present).and_then(|known| match known.classes[..] {
-            [class] => Some(class),
-            _ => None,
-        })
+        self.known_classes(object).filter(|known| known.present).and_then(KnownClasses::only)
     }
 
     /// The class that an object had when it was last looked at.
     pub(crate) fn last_class(&self, object: Value) -> Option<ObjectId> {
-        self.known_classes(object).and_then(|known| match known.classes[..] {
-            [class] => Some(class),
-            _ => None,
-        })
+        self.known_classes(object).and_then(KnownClasses::only)
     }
 
     /// Whether an object is known to be of one of several classes, so that guarding for one would be wrong.

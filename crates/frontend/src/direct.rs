@@ -8,7 +8,7 @@ use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{CodeFacts, FunctionFacts, Instruction, ObjectId, ObjectValue};
-use coluber_ir::{BlockCall, Helper, Op, Type, Value};
+use coluber_ir::{Helper, Op, Type, Value};
 
 /// What a parameter gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,9 +124,7 @@ impl Translator<'_> {
         self.begin_same();
         let result = self.peek(1)?;
         let condition = self.emit_value(Op::IsNone { value: result });
-        let (fine, wrong) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(fine), otherwise: target(wrong) });
+        let (fine, wrong) = self.branch_on(condition);
         self.function.blocks[wrong].cold = true;
         self.block = Some(wrong);
         self.invoke(Helper::RaiseInitResult, &[result]);

@@ -13,7 +13,7 @@ use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
 use coluber_bytecode::{Code, Feedback, Instruction, Kind, Offset, Op as Bytecode, Seen};
 use coluber_ir::ops::{ExitReason, Suspension};
-use coluber_ir::{BlockCall, FrameStateId, Helper, Op, Value};
+use coluber_ir::{FrameStateId, Helper, Op, Value};
 use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
 use std::rc::Rc;
 
@@ -85,17 +85,14 @@ impl Translator<'_> {
         for point in &points {
             self.source = (0, point.offset);
             let condition = self.emit_value(Op::IsSuspendedAt { offset: point.offset });
-            let (here, next) = (self.function.add_block(), self.function.add_block());
-            let target = |block| BlockCall { block, arguments: Vec::new() };
-            self.emit(Op::Branch { condition, then: target(here), otherwise: target(next) });
+            let (here, next) = self.branch_on(condition);
             self.block = Some(here);
             let sent = self.enter_resumed(code, point, locals.clone())?;
             if let Some(sent) = sent
                 && is_expression(code)
             {
                 let condition = self.emit_value(Op::IsNone { value: sent });
-                let (yielding, draining) = (self.function.add_block(), self.function.add_block());
-                self.emit(Op::Branch { condition, then: target(yielding), otherwise: target(draining) });
+                let (yielding, draining) = self.branch_on(condition);
                 drained = Some((sent, entries[edges.len()], Edge { block: draining, state: self.state.clone() }));
                 self.block = Some(yielding);
             }
@@ -277,9 +274,7 @@ impl Translator<'_> {
 
     /// Goes on if a condition holds; returns the block where it does not.
     fn go_if(&mut self, condition: Value) -> coluber_ir::Block {
-        let (then, otherwise) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(then), otherwise: target(otherwise) });
+        let (then, otherwise) = self.branch_on(condition);
         self.block = Some(then);
         otherwise
     }
@@ -288,7 +283,7 @@ impl Translator<'_> {
     fn handed_over(&mut self) -> Edge {
         let none = self.emit_value(Op::NoneConstant {});
         self.push(none);
-        Edge { block: self.block.take().expect("the way is open"), state: self.state.clone() }
+        self.end_path()
     }
 
     /// The consumer that a loop over a generator is, if it only collects the items, or looks for a true or false one.
@@ -372,9 +367,7 @@ impl Translator<'_> {
         let sent = self.pop()?;
         self.push(result);
         let condition = self.emit_value(Op::IsNull { value: returned });
-        let (yields, returns) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(yields), otherwise: target(returns) });
+        let (yields, returns) = self.branch_on(condition);
         let state = self.state.clone();
         self.block = Some(yields);
         self.release(sent);

@@ -2,9 +2,9 @@
 //! (`__instancecheck__`, subclasses, `__class__`) is asked only about other objects, as `PyObject_IsInstance` does.
 
 use crate::Bailout;
-use crate::translator::{Edge, Translator};
+use crate::translator::Translator;
 use coluber_bytecode::{Kind, ObjectId};
-use coluber_ir::{BlockCall, Op, Type, Value};
+use coluber_ir::{Op, Type, Value};
 
 impl Translator<'_> {
     /// Compiles `isinstance(object, class)`; false if the class is not known. Stack: callable, NULL, object, class.
@@ -23,9 +23,7 @@ impl Translator<'_> {
             Some(kind) => self.emit_value(Op::IsKind { value, kind }),
             None => self.emit_value(Op::IsClass { value, class }),
         };
-        let (exact, other) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(exact), otherwise: target(other) });
+        let (exact, other) = self.branch_on(condition);
         let state = self.state.clone();
         let (before, after) = self.resumes();
         let mut edges = Vec::new();
@@ -62,9 +60,5 @@ impl Translator<'_> {
             (Some(Kind::Bool), Some(Kind::Int)) => Some(true),
             _ => (self.known_class(object) == Some(class)).then_some(true),
         }
-    }
-
-    fn end_path(&mut self) -> Edge {
-        Edge { block: self.block.take().expect("a path ends in an open block"), state: self.state.clone() }
     }
 }

@@ -5,7 +5,7 @@ use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Seen};
 use coluber_ir::ops::{ExitReason, IteratorField};
-use coluber_ir::{BlockCall, Helper, Op};
+use coluber_ir::{Helper, Op};
 
 impl Translator<'_> {
     pub(crate) fn get_iter(&mut self) -> Result<(), Bailout> {
@@ -233,10 +233,7 @@ impl Translator<'_> {
         condition: coluber_ir::Value,
         enter: impl FnOnce(&mut Self) -> Result<(), Bailout>,
     ) -> Result<(), Bailout> {
-        let body = self.function.add_block();
-        let done = self.function.add_block();
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(body), otherwise: target(done) });
+        let (body, done) = self.branch_on(condition);
         let state = self.state.clone();
         self.block = Some(body);
         enter(self)?;

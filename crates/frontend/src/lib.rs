@@ -38,6 +38,7 @@ mod names;
 mod numbers;
 mod operators;
 mod packed;
+mod paths;
 mod polymorphic;
 mod quiet;
 mod sequences;

@@ -4,7 +4,7 @@
 //! they were; otherwise the helper does it, exactly as the interpreter would.
 
 use crate::Bailout;
-use crate::translator::{Edge, GIVE_UP_AFTER, Translator};
+use crate::translator::{GIVE_UP_AFTER, Translator};
 use coluber_bytecode::{BinaryKind, Comparison, Feedback, Instruction, Kind, Seen};
 use coluber_ir::{BlockCall, Helper, Op, Overflow, Type, Value};
 
@@ -178,10 +178,8 @@ impl Translator<'_> {
         });
         let result = self.float_operation(kind, raw[0], raw[1]);
         self.finish_binary(result)?;
-        edges.push(Edge {
-            block: self.block.take().expect("the path of floats is open"),
-            state: std::mem::replace(&mut self.state, state),
-        });
+        edges.push(self.end_path());
+        self.state = state;
         self.block = Some(slow);
         let (before, after) = self.resumes();
         self.begin(before, after);
@@ -199,7 +197,7 @@ impl Translator<'_> {
             let result = self.invoke(Helper::NumbersOp, &[left, right, number]).expect("a number is a result");
             self.finish_binary(result)?;
         }
-        edges.push(Edge { block: self.block.take().expect("a helper's path is open"), state: self.state.clone() });
+        edges.push(self.end_path());
         self.merge(edges, after)?;
         Ok(true)
     }

@@ -11,7 +11,7 @@ use crate::known_class::Access;
 use crate::state::State;
 use crate::translator::{Edge, Translator};
 use coluber_bytecode::{AttributeFeedback, Code, Feedback, Instruction, ObjectId, ObjectValue, Op as Bytecode};
-use coluber_ir::{BlockCall, Op};
+use coluber_ir::Op;
 
 /// Most classes told apart at one access.
 pub(crate) const MAX_CLASSES: usize = 4;
@@ -152,7 +152,10 @@ impl Translator<'_> {
         let mut edges: Vec<Edge> = Vec::new();
         for group in &fork.groups {
             let is_tested = fork.is_closed && is_one_path && !needs_keys(group.access);
-            let others = if is_tested { None } else { self.test_classes(code_index, instruction, group, last)? };
+            let others = match is_tested {
+                true => None,
+                false => self.test_classes(code_index, instruction, &group.classes, needs_keys(group.access), last)?,
+            };
             self.forks += usize::from(!is_one_path);
             self.begin_path(instruction, code_index);
             self.access_as(instruction, &group.classes, group.access)?;
@@ -198,9 +201,7 @@ impl Translator<'_> {
         if classes.len() > MAX_CLASSES {
             return Ok(false);
         }
-        // Nothing of the class is relied on but what it is.
-        let group = Group { classes: classes.to_vec(), access: Access::Field(0), layout: 0 };
-        self.test_classes(self.state.top().code, instruction, &group, classes.last().copied())?;
+        self.test_classes(self.state.top().code, instruction, classes, false, classes.last().copied())?;
         Ok(true)
     }
 
@@ -222,19 +223,19 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Tests for each class of a group; the present block goes on for the group. The edge is for all other classes;
-    /// there is none if the group has the `last` class that the object can have.
+    /// Tests for each of some classes; the present block goes on for them, with their keys guarded if several have to share
+    /// that. The edge is for all other classes; there is none if the `last` class that the object can have is among them.
     fn test_classes(
         &mut self,
         code_index: usize,
         instruction: &Instruction,
-        group: &Group,
+        classes: &[ObjectId],
+        guards_keys: bool,
         last: Option<ObjectId>,
     ) -> Result<Option<Edge>, Bailout> {
-        let target = |block| BlockCall { block, arguments: Vec::new() };
         let mut edges: Vec<Edge> = Vec::new();
         let mut others = None;
-        for &class in &group.classes {
+        for &class in classes {
             let value = self.peek(1)?;
             if Some(class) == last {
                 self.begin_path(instruction, code_index);
@@ -242,18 +243,16 @@ impl Translator<'_> {
                 others = None;
             } else {
                 let condition = self.emit_value(Op::IsClass { value, class });
-                let (matches, other) = (self.function.add_block(), self.function.add_block());
-                self.emit(Op::Branch { condition, then: target(matches), otherwise: target(other) });
+                let (matches, other) = self.branch_on(condition);
                 others = Some(Edge { block: other, state: self.state.clone() });
                 self.block = Some(matches);
                 self.begin_path(instruction, code_index);
                 self.know_class(value, class);
             }
-            if group.classes.len() > 1 && needs_keys(group.access) {
+            if classes.len() > 1 && guards_keys {
                 self.guard_keys(class);
             }
-            let block = self.block.take().expect("guards leave the block open");
-            edges.push(Edge { block, state: self.state.clone() });
+            edges.push(self.end_path());
             if let Some(other) = &others {
                 (self.block, self.state) = (Some(other.block), other.state.clone());
             }

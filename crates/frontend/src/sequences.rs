@@ -5,7 +5,7 @@ use crate::quiet::{Error, QuietHandler};
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Comparison, Feedback, Instruction, Kind, Seen};
-use coluber_ir::{BlockCall, Helper, Op, Value};
+use coluber_ir::{Helper, Op, Value};
 
 impl Translator<'_> {
     /// The builtin container kind an instruction works on: known, or as the feedback says.
@@ -107,9 +107,7 @@ impl Translator<'_> {
         let is_null = self.emit_value(Op::IsNull { value });
         let is_there = self.emit_value(Op::BoolNot { value: is_null });
         let zero = self.int(0);
-        let (present, absent) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition: is_there, then: target(present), otherwise: target(absent) });
+        let (present, absent) = self.branch_on(is_there);
         let state = self.state.clone();
         self.block = Some(absent);
         let is_certain = self.emit_value(Op::IntCompare { comparison: Comparison::Equal, left: found, right: zero });
@@ -123,9 +121,7 @@ impl Translator<'_> {
 
     /// Goes on if a condition holds; else a handler is executed without the exception.
     pub(crate) fn split_off_handler(&mut self, condition: Value, handler: &QuietHandler) -> Result<(), Bailout> {
-        let (next, raised) = (self.function.add_block(), self.function.add_block());
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        self.emit(Op::Branch { condition, then: target(next), otherwise: target(raised) });
+        let (next, raised) = self.branch_on(condition);
         let state = self.state.clone();
         self.block = Some(raised);
         self.handle_quietly(handler)?;

@@ -120,6 +120,16 @@ pub struct KnownClasses {
     pub present: bool,
 }
 
+impl KnownClasses {
+    /// The class, if it can be only one.
+    pub fn only(&self) -> Option<ObjectId> {
+        match self.classes[..] {
+            [class] => Some(class),
+            _ => None,
+        }
+    }
+}
+
 impl State {
     /// The executing activation.
     pub fn top(&self) -> &Activation {

@@ -69,13 +69,17 @@ pub fn current_frame(py: Attached) -> Option<Frame> {
     }
 }
 
+/// Whether code with these flags makes generators or coroutines: all of one is one unit, loops included.
+fn is_resumed(flags: u32) -> bool {
+    flags & (FLAG_GENERATOR | FLAG_COROUTINE) != 0
+}
+
 /// Attributes a sample. `true`: something was new.
 fn attribute(py: Attached, frame: Frame) -> bool {
     // SAFETY: the frame is the innermost one of this attached thread and has a code object.
     let (mut point, flags) = unsafe { (point::at(frame), frame.code().flags()) };
     let is_function = flags & FLAG_OPTIMIZED != 0;
-    if flags & (FLAG_GENERATOR | FLAG_COROUTINE) != 0 && point != Point::Elsewhere {
-        // All of a generator is one unit.
+    if is_resumed(flags) && point != Point::Elsewhere {
         point = Point::Start;
     }
     let weights = session::with_enabled(|session| {
@@ -138,8 +142,8 @@ pub fn count(py: Attached, frame: Frame, entry: UnitEntry) -> HeatAction {
         return HeatAction::Nothing;
     }
     // SAFETY: the frame has a code object.
-    let is_generator = unsafe { frame.code().flags() } & (FLAG_GENERATOR | FLAG_COROUTINE) != 0;
-    let entry = if is_generator { UnitEntry::Function } else { entry };
+    let flags = unsafe { frame.code().flags() };
+    let entry = if is_resumed(flags) { UnitEntry::Function } else { entry };
     road::look_at_noisy(py);
     let amount =
         session::with_enabled(|session| if session.paused > 0 { 0 } else { session.engine.policy().event_heat });

@@ -1,10 +1,6 @@
 """Objects of several classes at one access: shared paths, classes that change between two accesses."""
 
-import itertools
-
-from differential import compiled
-
-NUMBERS = itertools.count()
+from differential import compiled, new_caller
 
 
 class Shape:
@@ -78,23 +74,15 @@ def meddle(shape, action):
     return first, shape.left, shape.kind(), shape.size(), shape.note
 
 
-def fresh(function):
-    """A new unit that has the function inlined."""
-    namespace = {"function": function}
-    name = f"{function.__name__}{next(NUMBERS)}"
-    exec(f"def {name}(shape, other):\n    return function(shape, other)", namespace)
-    return namespace[name]
-
-
 def inlined(function, classes, other):
     """A new unit that has the function inlined, with what earlier ones learned of the classes at its accesses."""
     for _ in range(3):
-        caller = fresh(function)
+        caller = new_caller(function)
         # So often that compiled code is looked at again.
         for number in range(200):
             for kind in classes:
                 caller(kind(number), other)
-    return fresh(function)
+    return new_caller(function)
 
 
 @compiled
@@ -149,12 +137,12 @@ def clears(shape):
 ACTIONS = [nothing, becomes_flat, hides_method, loses_field, has_dict, gets_dict, clears]
 
 
-@compiled
-def case_changes_between_accesses():
+def with_actions(function, actions):
+    """What a function that knows the classes returns when the objects change meanwhile."""
     seen = []
-    inlined(meddle, CLASSES, nothing)
-    for action in ACTIONS:
-        caller = fresh(meddle)
+    inlined(function, CLASSES, nothing)
+    for action in actions:
+        caller = new_caller(function)
         for kind in ALL:
             for _ in range(3):
                 try:
@@ -162,6 +150,12 @@ def case_changes_between_accesses():
                 except (AttributeError, TypeError) as error:
                     seen.append(str(error))
     return seen
+
+
+@compiled
+def case_changes_between_accesses():
+    compiled(with_actions)
+    return with_actions(meddle, ACTIONS)
 
 
 def with_loop(shape, action):
@@ -175,17 +169,8 @@ def with_loop(shape, action):
 
 @compiled
 def case_loops():
-    seen = []
-    inlined(with_loop, CLASSES, nothing)
-    for action in [nothing, becomes_flat, hides_method, has_dict]:
-        caller = fresh(with_loop)
-        for kind in ALL:
-            for _ in range(3):
-                try:
-                    seen.append(caller(kind(3), action))
-                except (AttributeError, TypeError) as error:
-                    seen.append(str(error))
-    return seen
+    compiled(with_actions)
+    return with_actions(with_loop, [nothing, becomes_flat, hides_method, has_dict])
 
 
 class Watched(Shape):

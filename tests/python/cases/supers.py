@@ -1,10 +1,6 @@
 """super() and super(Class, self) with one class and with several, and in the wrong place."""
 
-import itertools
-
-from differential import compiled
-
-NUMBERS = itertools.count()
+from differential import compiled, new_caller
 
 
 class Root:
@@ -54,18 +50,11 @@ def use(kind, x):
     return made.name("!"), made.x
 
 
-def fresh(function):
-    namespace = {"function": function}
-    name = f"{function.__name__}{next(NUMBERS)}"
-    exec(f"def {name}(first, second):\n    return function(first, second)", namespace)
-    return namespace[name]
-
-
 @compiled
 def case_supers_of_several_classes():
     seen = []
     for _ in range(3):
-        caller = fresh(use)
+        caller = new_caller(use)
         for number in range(150):
             results = [caller(kind, number) for kind in CLASSES]
         seen.append(results)
