@@ -711,14 +711,6 @@ impl<'a> Lowerer<'a> {
                 self.exit_unless_object(same, *array, *state, format.exit_reason());
                 return Ok(None);
             }
-            Op::GuardNumber { value, state } => {
-                let object = self.value(*value);
-                let is_float = self.is_kind(object, Kind::Float);
-                let is_int = self.is_kind(object, Kind::Int);
-                let either = self.builder.ins().bor(is_float, is_int);
-                self.exit_unless_object(either, *value, *state, "GuardNumber");
-                return Ok(None);
-            }
             Op::PackedLength { sequence } => {
                 let sequence = self.value(*sequence);
                 self.load(types::I64, sequence, layout.list_size)

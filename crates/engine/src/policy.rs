@@ -30,8 +30,10 @@ pub struct Policy {
     pub event_heat: u32,
     /// After so many samples heat that was not renewed counts half.
     pub heat_half_life_samples: u64,
-    /// At so many exits the next version is wanted; five times as many with each version.
+    /// At so many exits the next version is wanted; five times as many with each version,
     pub exits_to_recompile: u64,
+    /// but never more than so many: what an exit costs adds up to a compilation by then.
+    pub most_exits_to_recompile: u64,
     /// Fewer exits than this in a thousand entries are no reason for another version.
     pub min_exits_permille: u64,
     /// Most versions of one unit. The last one believes nothing that ever failed.
@@ -57,8 +59,9 @@ impl Policy {
             event_heat: 1,
             heat_half_life_samples: 2_000,
             exits_to_recompile: 200,
+            most_exits_to_recompile: 5_000,
             min_exits_permille: 10,
-            max_versions: 4,
+            max_versions: 8,
             exits_to_judge: 2_000,
             max_exits_permille: 200,
             max_invalidations: 8,
@@ -88,7 +91,8 @@ impl Policy {
         if self.is_last(version) {
             return self.exits_to_judge;
         }
-        self.exits_to_recompile.saturating_mul(5_u64.saturating_pow(version.max(1) - 1))
+        let limit = self.exits_to_recompile.saturating_mul(5_u64.saturating_pow(version.max(1) - 1));
+        limit.min(self.most_exits_to_recompile)
     }
 
     /// Whether no version follows this one.

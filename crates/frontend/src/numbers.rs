@@ -4,9 +4,12 @@
 //! they were; otherwise the helper does it, exactly as the interpreter would.
 
 use crate::Bailout;
-use crate::translator::{GIVE_UP_AFTER, Translator};
+use crate::translator::Translator;
 use coluber_bytecode::{BinaryKind, Comparison, Feedback, Instruction, Kind, Seen};
-use coluber_ir::{BlockCall, Helper, Op, Overflow, Type, Value};
+use coluber_ir::{Helper, Op, Overflow, Type, Value};
+
+/// Up to here every int is a float (IEEE 754, 53 bits of precision).
+const LARGEST_EXACT: i64 = 1 << 53;
 
 /// The kinds an arithmetic operation is compiled for.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -55,6 +58,17 @@ impl Translator<'_> {
         if self.ty(raw) == Type::Bool { self.emit_value(Op::BoolToInt { value: raw }) } else { raw }
     }
 
+    /// An int register as the float that is equal to it: exits if there is none.
+    fn as_equal_float(&mut self, value: Value) -> Value {
+        if !self.is_exact_as_float(value) {
+            let length = self.int(LARGEST_EXACT);
+            let condition = self.emit_value(Op::IsInRange { index: value, length });
+            let state = self.before();
+            self.emit(Op::GuardTrue { condition, state });
+        }
+        self.emit_value(Op::IntToFloat { value })
+    }
+
     /// The operand as a float register.
     fn as_float(&mut self, value: Value, kind: Kind) -> Value {
         if kind == Kind::Float {
@@ -71,7 +85,7 @@ impl Translator<'_> {
         {
             return self.finish_binary(result);
         }
-        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind, inplace, instruction)? {
+        if self.mixes_numbers(instruction) && self.binary_on_mixed_numbers(kind)? {
             return Ok(());
         }
         if self.binary_by_method(kind, inplace, instruction)? {
@@ -116,7 +130,7 @@ impl Translator<'_> {
             })
     }
 
-    /// An int or float as a float register.
+    /// An int or float as a float register, the nearest one.
     fn as_number(&mut self, value: Value) -> Value {
         match self.kind(value) {
             Some(kind @ (Kind::Int | Kind::Float | Kind::Bool)) => self.as_float(value, kind),
@@ -128,14 +142,9 @@ impl Translator<'_> {
         }
     }
 
-    /// Arithmetic where ints and floats meet. With one operand certainly a float the result is one. Else floats take a
-    /// path of their own and all others the helper.
-    fn binary_on_mixed_numbers(
-        &mut self,
-        kind: BinaryKind,
-        inplace: bool,
-        instruction: &Instruction,
-    ) -> Result<bool, Bailout> {
+    /// Arithmetic where ints and floats meet. With one operand certainly a float the result is one. Else a path for two
+    /// ints leaves that of floats.
+    fn binary_on_mixed_numbers(&mut self, kind: BinaryKind) -> Result<bool, Bailout> {
         use BinaryKind as B;
         if !matches!(kind, B::Add | B::Subtract | B::Multiply | B::TrueDivide) {
             return Ok(false);
@@ -150,56 +159,53 @@ impl Translator<'_> {
             return Ok(true);
         }
         let (left, right) = (self.object(left), self.object(right));
-        let target = |block| BlockCall { block, arguments: Vec::new() };
-        let slow = self.function.add_block();
-        let mut is_tested = false;
+        let (before, after) = self.resumes();
+        let mut floats = Vec::new();
         for value in [left, right] {
             if self.kind(value) == Some(Kind::Int) {
                 continue;
             }
             let condition = self.emit_value(Op::IsKind { value, kind: Kind::Float });
-            let fast = self.function.add_block();
-            self.emit(Op::Branch { condition, then: target(fast), otherwise: target(slow) });
-            is_tested = true;
-            self.block = Some(fast);
+            let (is_float, is_other) = self.branch_on(condition);
+            let state = self.state.clone();
+            self.block = Some(is_float);
+            self.open_numbers(left, right, value)?;
+            floats.push(self.end_path());
+            self.state = state;
+            self.block = Some(is_other);
+            self.begin(before, after);
         }
-        if !is_tested {
+        if floats.is_empty() {
             return Err(self.malformed("two ints mix"));
         }
-        let state = self.state.clone();
-        let mut edges = Vec::new();
-        let raw = [left, right].map(|value| {
-            if self.kind(value) == Some(Kind::Int) {
-                self.as_float(value, Kind::Int)
-            } else {
+        let ints = self.binary_on_registers(kind, (left, Kind::Int), (right, Kind::Int));
+        self.finish_binary(ints.expect("a form for ints"))?;
+        let ints = self.end_path();
+        self.merge(floats, before)?;
+        self.begin(before, after);
+        let (left, right) = (self.peek(2)?, self.peek(1)?);
+        let result = self.float_operation(kind, left, right);
+        self.finish_binary(result)?;
+        let floats = self.end_path();
+        self.merge(vec![floats, ints], after)?;
+        Ok(true)
+    }
+
+    /// Puts two operands into float registers; `float` is the one that is known to be a float.
+    fn open_numbers(&mut self, left: Value, right: Value, float: Value) -> Result<(), Bailout> {
+        let registers = [left, right].map(|value| {
+            if value == float {
                 let value = self.emit_value(Op::AssumeKind { value, kind: Kind::Float });
                 self.emit_value(Op::UnboxFloat { value })
+            } else {
+                self.as_number(value)
             }
         });
-        let result = self.float_operation(kind, raw[0], raw[1]);
-        self.finish_binary(result)?;
-        edges.push(self.end_path());
-        self.state = state;
-        self.block = Some(slow);
-        let (before, after) = self.resumes();
-        self.begin(before, after);
-        let code = self.state.top().code;
-        if self.snapshot.has_exited(code, instruction.start, "GuardNumber", GIVE_UP_AFTER) {
-            self.binary_generic(kind, inplace)?;
-        } else {
-            // Among numbers no Python code runs: what is known stays known.
-            let (left, right) = (self.peek(2)?, self.peek(1)?);
-            let state = self.before();
-            for value in [left, right].into_iter().filter(|value| self.kind(*value).is_none()).collect::<Vec<_>>() {
-                self.emit(Op::GuardNumber { value, state });
-            }
-            let number = self.int(kind as i64 + if inplace { 13 } else { 0 });
-            let result = self.invoke(Helper::NumbersOp, &[left, right, number]).expect("a number is a result");
-            self.finish_binary(result)?;
-        }
-        edges.push(self.end_path());
-        self.merge(edges, after)?;
-        Ok(true)
+        let operands = [self.pop()?, self.pop()?];
+        registers.into_iter().for_each(|register| self.push(register));
+        // The interpreter could go on with floats too.
+        self.begin_again(|this| this.release_all(&operands));
+        Ok(())
     }
 
     fn float_operation(&mut self, kind: BinaryKind, left: Value, right: Value) -> Value {
@@ -301,16 +307,15 @@ impl Translator<'_> {
     ) -> Result<(), Bailout> {
         let (left, right) = (self.peek(2)?, self.peek(1)?);
         let result = if let Some((left_kind, right_kind)) = self.operand_kinds(left, right, instruction) {
-            self.compare_numbers(comparison, (left, left_kind), (right, right_kind))
+            self.compare_numbers(comparison, (left, left_kind), (right, right_kind), instruction)
         } else {
             None
         };
         let result = match result {
             Some(result) => result,
             None if self.mixes_numbers(instruction) => {
-                // Ints of one digit are exact as floats.
-                let left = self.as_number(left);
-                let right = self.as_number(right);
+                let left = self.as_comparable(left);
+                let right = self.as_comparable(right);
                 self.emit_value(Op::FloatCompare { comparison, left, right })
             }
             None if self.is_str_equality(comparison, left, right, instruction) => {
@@ -320,6 +325,7 @@ impl Translator<'_> {
                 if comparison == Comparison::Equal { equal } else { self.emit_value(Op::BoolNot { value: equal }) }
             }
             None => {
+                self.profile_operands(left, right, instruction);
                 let number = self.int(comparison as i64);
                 let helper = if to_bool { Helper::CompareBool } else { Helper::Compare };
                 self.invoke(helper, &[left, right, number]).expect("a comparison has a result")
@@ -345,6 +351,7 @@ impl Translator<'_> {
         comparison: Comparison,
         (left, left_kind): (Value, Kind),
         (right, right_kind): (Value, Kind),
+        instruction: &Instruction,
     ) -> Option<Value> {
         if left_kind == Kind::Float && right_kind == Kind::Float {
             let left = self.unbox(left, Kind::Float);
@@ -352,14 +359,11 @@ impl Translator<'_> {
             return Some(self.emit_value(Op::FloatCompare { comparison, left, right }));
         }
         if left_kind == Kind::Float || right_kind == Kind::Float {
-            // Python compares an int with a float exactly; a register conversion is exact only for constants we see.
-            let (constant, kind) = if left_kind == Kind::Float { (right, right_kind) } else { (left, left_kind) };
-            let exact = kind == Kind::Int && self.small_int_constant(constant);
-            if !exact {
+            if self.gave_up(instruction) {
                 return None;
             }
-            let left = self.as_float(left, left_kind);
-            let right = self.as_float(right, right_kind);
+            let left = self.as_comparable_kind(left, left_kind);
+            let right = self.as_comparable_kind(right, right_kind);
             return Some(self.emit_value(Op::FloatCompare { comparison, left, right }));
         }
         let left = self.as_int(left, left_kind);
@@ -367,16 +371,29 @@ impl Translator<'_> {
         Some(self.emit_value(Op::IntCompare { comparison, left, right }))
     }
 
-    fn small_int_constant(&self, value: Value) -> bool {
-        match self.ty(value) {
-            Type::Constant(object, _) => matches!(
-                self.snapshot.objects.get(object).value,
-                coluber_bytecode::ObjectValue::Int(int) if int.unsigned_abs() < 1 << 53
-            ),
-            _ => matches!(
-                self.function.def_op(value),
-                Some(Op::IntConstant { value }) if value.unsigned_abs() < 1 << 53
-            ),
+    /// An int or float as a float register that compares as it does.
+    fn as_comparable(&mut self, value: Value) -> Value {
+        match self.kind(value) {
+            Some(kind @ (Kind::Int | Kind::Float | Kind::Bool)) => self.as_comparable_kind(value, kind),
+            // Ints of one digit are exact as floats.
+            _ => self.as_number(value),
+        }
+    }
+
+    fn as_comparable_kind(&mut self, value: Value, kind: Kind) -> Value {
+        if kind == Kind::Float {
+            return self.unbox(value, kind);
+        }
+        let value = self.as_int(value, kind);
+        self.as_equal_float(value)
+    }
+
+    /// Whether an int register certainly holds what a float can.
+    fn is_exact_as_float(&self, value: Value) -> bool {
+        match self.function.def_op(value) {
+            Some(Op::IntConstant { value }) => value.unsigned_abs() <= LARGEST_EXACT.unsigned_abs(),
+            Some(Op::BoolToInt { .. }) => true,
+            _ => false,
         }
     }
 

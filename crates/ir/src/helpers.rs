@@ -27,8 +27,6 @@ macro_rules! for_each_helper {
         $then! {
             /// A binary operator by its number in `_PyEval_BinaryOps` order of [`coluber_bytecode::BinaryKind`]; plus 13 if in place.
             BinaryOp(O, O, I) -> O, python;
-            /// The same for exact ints and floats: no Python code runs.
-            NumbersOp(O, O, I) -> O, raises;
             /// Rich comparison by [`coluber_bytecode::Comparison`].
             Compare(O, O, I) -> O, python;
             /// Rich comparison converted to a truth value.

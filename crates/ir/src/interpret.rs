@@ -476,13 +476,6 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 exit_unless(self.host.has_code(function, *code))?;
                 None
             }
-            Op::GuardNumber { value, .. } => {
-                let object = self.object(*value)?;
-                if !matches!(self.host.kind(object), Some(crate::Kind::Int | crate::Kind::Float)) {
-                    return Err(Stop::Exit);
-                }
-                None
-            }
             Op::GuardBound { value, .. } => Some(Datum::Object(self.nullable(*value)?.ok_or(Stop::Exit)?)),
             Op::GuardTrue { condition, .. } => {
                 exit_unless(self.truth(*condition)?)?;

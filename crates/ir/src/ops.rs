@@ -354,9 +354,6 @@ pub enum Op {
     /// Exits if the function's code is not `code` any more (`f.__code__ = ...`).
     #[op(reads(Shape), exits)]
     GuardFunctionCode { function: Value, code: ObjectId, state: FrameStateId },
-    /// Exits unless the object is an exact int or float.
-    #[op(exits)]
-    GuardNumber { value: Value, state: FrameStateId },
     /// Exits if the value is NULL (an unbound local).
     #[op(takes(Nullable), result = Object, refs = alias(value), exits)]
     GuardBound { value: Value, state: FrameStateId },

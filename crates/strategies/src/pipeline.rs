@@ -26,7 +26,7 @@ pub enum Speculation {
 const LAST_PRUNED_VERSION: u32 = 2;
 
 /// The last version takes objects of classes that nobody has seen as they come.
-const LAST_LEARNING_VERSION: u32 = 3;
+const LAST_LEARNING_VERSION: u32 = 5;
 
 /// Compiles a unit.
 pub fn run(

@@ -128,7 +128,6 @@ mod rows {
     pub use super::helper_negative as Negative;
     pub use super::helper_new_instance as NewInstance;
     pub use super::helper_next as Next;
-    pub use super::helper_numbers_op as NumbersOp;
     pub use super::helper_raise as Raise;
     pub use super::helper_raise_init_result as RaiseInitResult;
     pub use super::helper_raise_unbound_cell as RaiseUnboundCell;

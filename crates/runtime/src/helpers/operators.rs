@@ -2,7 +2,6 @@
 
 use super::{Object, object_or_null, tstate, type_name};
 use crate::generators::{self, Resumed};
-use coluber_bytecode::BinaryKind;
 use coluber_cpython::raw::{self, StackRef, ThreadState};
 use coluber_cpython::{ffi, layout};
 use pyo3_ffi::*;
@@ -16,42 +15,6 @@ pub unsafe extern "C" fn helper_binary_op(left: Object, right: Object, kind: i64
         unsafe { (&raw const ffi::_PyEval_BinaryOps).cast::<ffi::BinaryFunction>().add(kind as usize).read() };
     // SAFETY: the operands are objects.
     unsafe { operator(left, right) }
-}
-
-/// # Safety
-/// See [`helper_binary_op`]; exact ints or floats.
-pub unsafe extern "C" fn helper_numbers_op(left: Object, right: Object, kind: i64) -> Object {
-    let plain = kind % 13;
-    // SAFETY: the types are as promised.
-    unsafe {
-        if (PyFloat_CheckExact(left) != 0 || PyFloat_CheckExact(right) != 0)
-            && let (Some(left), Some(right)) = (number(left), number(right))
-        {
-            if plain == BinaryKind::Add as i64 {
-                return PyFloat_FromDouble(left + right);
-            }
-            if plain == BinaryKind::Subtract as i64 {
-                return PyFloat_FromDouble(left - right);
-            }
-            if plain == BinaryKind::Multiply as i64 {
-                return PyFloat_FromDouble(left * right);
-            }
-        }
-        helper_binary_op(left, right, kind)
-    }
-}
-
-/// An exact float, or an exact int that a float holds exactly.
-unsafe fn number(object: Object) -> Option<f64> {
-    // SAFETY: an exact int or float, as the caller promises.
-    unsafe {
-        if PyFloat_CheckExact(object) != 0 {
-            return Some(PyFloat_AS_DOUBLE(object));
-        }
-        let mut overflow = 0;
-        let value = PyLong_AsLongLongAndOverflow(object, &raw mut overflow);
-        (overflow == 0 && value.unsigned_abs() < 1 << 53).then_some(value as f64)
-    }
 }
 
 /// # Safety
