@@ -39,6 +39,7 @@ def compiled(path: Path) -> str:
         text = found[-1].read_text()
     text = text.replace(f"{path.parent}/", "")
     text = re.sub(r"\bversion \d+", "version _", text)
+    text = re.sub(r" bases \[[^]]*\]", "", text)
     text = re.sub(r"\bkeys_version \d+", "keys_version _", text)
     text = re.sub(r"\b(GuardKeys c\d+), \d+", r"\1, _", text)
     text = re.sub(r"0x[0-9a-f]+", "0x_", text)

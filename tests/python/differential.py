@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 CALLS = 8
 MEASURED = 4
 #: What stderr says when the compiler refused its own work: the program stays interpreted, so nothing else would show.
-DEFECTS = ("internal error", "a bug in Coluber", "panicked")
+DEFECTS = ("internal error", "a bug in Coluber", "panicked", "malformed code")
 #: Calls when references seem to leak.
 WARM_CALLS = 60
 

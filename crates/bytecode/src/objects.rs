@@ -227,6 +227,8 @@ pub struct ClassFacts {
     pub name: String,
     /// `tp_version_tag` at the time of the snapshot; 0 if it has none.
     pub version: u32,
+    /// Version tags of the classes it inherits from: its method resolution order without itself.
+    pub bases: Vec<u32>,
     /// The builtin type it is, if it is one.
     pub kind: Option<Kind>,
     /// Whether it is a heap type (its instances can change class, it can be changed).
@@ -249,6 +251,8 @@ pub struct ClassFacts {
     pub plain_reads: bool,
     /// Whether setting an attribute of an instance is what `object.__setattr__` does.
     pub plain_writes: bool,
+    /// Whether `__class__` of an instance is what `object` says: its type.
+    pub plain_class: bool,
     /// Whether the class's own class is exactly `type`: nothing but the class itself says what its attributes are.
     pub plain_metaclass: bool,
     /// Attributes found on the class when the snapshot asked for them: methods, class attributes.
@@ -259,6 +263,11 @@ impl ClassFacts {
     /// An attribute that the snapshot looked up along the method resolution order.
     pub fn attribute(&self, name: &str) -> Option<&ClassAttribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
+    }
+
+    /// Whether it is this class or inherits from it.
+    pub fn is_subclass_of(&self, class: &ClassFacts) -> bool {
+        class.version != 0 && (self.version == class.version || self.bases.contains(&class.version))
     }
 }
 

@@ -247,6 +247,7 @@ impl ObjectPool {
             let facts = ClassFacts {
                 name: name.clone(),
                 version: class.version(),
+                bases: bases(class),
                 kind: kind_of_type(class),
                 is_heap,
                 inline_values,
@@ -258,6 +259,8 @@ impl ObjectPool {
                 always_true: is_always_true(class),
                 plain_reads: class.getattro() == pyo3_ffi::PyObject_GenericGetAttr as *mut u8,
                 plain_writes: class.setattro() == pyo3_ffi::PyObject_GenericSetAttr as *mut u8,
+                plain_class: lookup(class, c"__class__")
+                    .is_some_and(|found| Some(found) == lookup(object_type(), c"__class__")),
                 plain_metaclass: is_exactly(class.object(), &raw mut pyo3_ffi::PyType_Type),
                 attributes: Vec::new(),
             };
@@ -379,6 +382,26 @@ pub unsafe fn shared_keys(class: TypeRef) -> (u32, Vec<String>) {
     }
 }
 
+/// The type `object`.
+fn object_type() -> TypeRef {
+    TypeRef((&raw mut pyo3_ffi::PyBaseObject_Type).cast())
+}
+
+/// Version tags of the classes behind a class in its method resolution order.
+unsafe fn bases(class: TypeRef) -> Vec<u32> {
+    // SAFETY: `tp_mro` of a ready class is a tuple of classes, of which it is the first.
+    unsafe {
+        let mro = class.mro();
+        if mro.is_null() || class.version() == 0 {
+            return Vec::new();
+        }
+        (1..pyo3_ffi::PyTuple_GET_SIZE(mro))
+            .map(|index| TypeRef(pyo3_ffi::PyTuple_GET_ITEM(mro, index).cast()).version())
+            .filter(|version| *version != 0)
+            .collect()
+    }
+}
+
 /// `__init__` of a class whose call means: allocate by the default allocator, then call that Python function.
 ///
 /// # Safety
@@ -389,11 +412,10 @@ pub unsafe fn plain_init(class: TypeRef) -> Option<*mut PyObject> {
     // SAFETY: the class is valid; `_PyType_Lookup` returns a borrowed reference and runs no Python code.
     unsafe {
         let flags = class.flags();
-        let object_type = TypeRef((&raw mut pyo3_ffi::PyBaseObject_Type).cast());
         if flags & layout::type_flags::HEAP_TYPE == 0
             || flags & IS_ABSTRACT != 0
             || !is_exactly(class.object(), &raw mut pyo3_ffi::PyType_Type)
-            || class.constructor() != object_type.constructor()
+            || class.constructor() != object_type().constructor()
             || class.alloc() != pyo3_ffi::PyType_GenericAlloc as *mut u8
             || class.item_size() != 0
         {

@@ -296,6 +296,9 @@ impl Translator<'_> {
                 self.inline_call(init, arguments, Continuation::DropNone)?;
                 Ok(true)
             }
+            ObjectValue::Builtin(name) if name == "builtins.isinstance" && (count, has_self) == (2, false) => {
+                self.is_instance(instruction)
+            }
             ObjectValue::Builtin(name) => self.call_builtin(&name, count, has_self),
             _ => Ok(false),
         }

@@ -16,9 +16,6 @@ impl Translator<'_> {
         {
             return self.math_function(number as i64);
         }
-        if (name, count, has_self) == ("builtins.isinstance", 2, false) {
-            return self.is_instance();
-        }
         let receiver = match (has_self, self.peek_slot(count + 1)?) {
             (true, Slot::Value(receiver)) => receiver,
             _ => return Ok(false),

@@ -142,12 +142,14 @@ impl Translator<'_> {
             instruction.feedback,
             Feedback::Generic | Feedback::GetItem | Feedback::None | Feedback::Unexecuted
         );
-        if !self.settings.speculate
-            || !is_unseen
-            || self.operand_classes(instruction).is_some()
-            || self.ty(left).boxed_kind().is_some()
-            || self.state.frames.len() > 3
-        {
+        if is_unseen && self.ty(left).boxed_kind().is_none() {
+            self.note_classes(left, right, instruction);
+        }
+    }
+
+    /// Notes the classes of two objects at run time, unless that was done, for the next version.
+    pub(crate) fn note_classes(&mut self, left: Value, right: Value, instruction: &Instruction) {
+        if !self.settings.speculate || self.operand_classes(instruction).is_some() || self.state.frames.len() > 3 {
             return;
         }
         let (left, right) = (self.object(left), self.object(right));

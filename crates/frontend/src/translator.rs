@@ -642,7 +642,7 @@ impl<'a> Translator<'a> {
                     } else if self.function.ty(value) == parameter.ty {
                         value
                     } else {
-                        self.unboxed_constant(value, parameter.ty)
+                        self.register_of(value, parameter.ty)
                             .ok_or_else(|| self.malformed("representation at a join"))?
                     }
                 }
@@ -674,6 +674,18 @@ impl<'a> Translator<'a> {
                 Some(self.emit_value(Op::BoolConstant { value }))
             }
             _ => None,
+        }
+    }
+
+    /// The register that a number has although the slot names an object: a constant, or a box that another slot wanted.
+    fn register_of(&mut self, value: Value, ty: Type) -> Option<Value> {
+        match self.function.def_op(self.function.root(value)) {
+            Some(Op::BoxInt { value } | Op::BoxFloat { value } | Op::BoxBool { value })
+                if self.function.ty(*value) == ty =>
+            {
+                Some(*value)
+            }
+            _ => self.unboxed_constant(value, ty),
         }
     }
 

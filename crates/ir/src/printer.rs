@@ -432,6 +432,7 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
     let ClassFacts {
         name,
         version,
+        bases,
         kind,
         is_heap,
         inline_values,
@@ -444,9 +445,15 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
         attributes,
         plain_reads,
         plain_writes,
+        plain_class,
         plain_metaclass,
     } = facts;
     write!(f, "Class {} version {version}", Quoted(name))?;
+    if !bases.is_empty() {
+        f.write_str(" bases [")?;
+        write_list(f, bases)?;
+        f.write_char(']')?;
+    }
     if let Some(kind) = kind {
         write!(f, " kind {}", kind.to_text())?;
     }
@@ -466,6 +473,7 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
         (always_true, "always_true"),
         (plain_reads, "plain_reads"),
         (plain_writes, "plain_writes"),
+        (plain_class, "plain_class"),
         (plain_metaclass, "plain_metaclass"),
     ];
     for (flag, name) in flags {

@@ -34,6 +34,7 @@ fn objects() -> ObjectTable {
     let class = ClassFacts {
         name: "Class".into(),
         version: 9,
+        bases: vec![7, 1],
         kind: Some(Kind::List),
         is_heap: true,
         inline_values: true,
@@ -45,6 +46,7 @@ fn objects() -> ObjectTable {
         always_true: true,
         plain_reads: true,
         plain_writes: true,
+        plain_class: true,
         plain_metaclass: true,
         attributes: [
             Binding::Plain,
@@ -59,6 +61,7 @@ fn objects() -> ObjectTable {
         .collect(),
     };
     let poor_class = ClassFacts {
+        bases: vec![],
         kind: None,
         is_heap: false,
         inline_values: false,
@@ -68,6 +71,7 @@ fn objects() -> ObjectTable {
         always_true: false,
         plain_reads: false,
         plain_writes: false,
+        plain_class: false,
         plain_metaclass: false,
         attributes: vec![],
         ..class.clone()

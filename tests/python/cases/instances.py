@@ -138,6 +138,44 @@ def case_class_rebound():
     return seen
 
 
+@compiled
+def case_noted_classes():
+    """Classes that an earlier version met: subclasses and strangers, until they change."""
+
+    class Top:
+        pass
+
+    class Middle(Top):
+        pass
+
+    class Bottom(Middle):
+        pass
+
+    class Stranger:
+        pass
+
+    class Changed(Stranger):
+        pass
+
+    def is_top(x):
+        return isinstance(x, Top)
+
+    seen = []
+    for kind in [Bottom, Stranger, Changed, int, Bottom, Changed]:
+        thing = kind()
+        seen.append([is_top(thing) for _ in range(40)][-1])
+    things = [Bottom(), Changed(), Stranger()]
+    Changed.__bases__ = (Top,)
+    seen.append([is_top(thing) for thing in things])
+    Bottom.__bases__ = (Stranger,)
+    seen.append([is_top(thing) for thing in things])
+    Stranger.__class__ = property(lambda self: Top)
+    seen.append([is_top(thing) for thing in things * 10])
+    del Stranger.__class__
+    seen.append([is_top(thing) for thing in things * 10])
+    return seen
+
+
 def bad(x, y):
     return isinstance(x, y)
 

@@ -92,6 +92,10 @@ impl Parser<'_> {
     fn class_facts(&mut self) -> Result<ClassFacts> {
         let name = self.text("a name")?;
         let version = self.labelled("version")?;
+        let bases = match self.accept_word("bases") {
+            true => self.list('[', ']', |parser| parser.immediate_word("a version"))?,
+            false => Vec::new(),
+        };
         let kind: Option<Kind> = if self.accept_word("kind") { Some(self.immediate_word("a kind")?) } else { None };
         let inline_values_offset = self.labelled("inline_values_offset")?;
         let keys_version = self.labelled("keys_version")?;
@@ -108,6 +112,7 @@ impl Parser<'_> {
         Ok(ClassFacts {
             name,
             version,
+            bases,
             kind,
             inline_values_offset,
             keys_version,
@@ -121,6 +126,7 @@ impl Parser<'_> {
             always_true: self.accept_word("always_true"),
             plain_reads: self.accept_word("plain_reads"),
             plain_writes: self.accept_word("plain_writes"),
+            plain_class: self.accept_word("plain_class"),
             plain_metaclass: self.accept_word("plain_metaclass"),
         })
     }
