@@ -971,6 +971,7 @@ impl<'a> Lowerer<'a> {
                 let name = match reason {
                     coluber_ir::ops::ExitReason::NeverExecuted => "NeverExecuted",
                     coluber_ir::ops::ExitReason::Handler => "Handler",
+                    coluber_ir::ops::ExitReason::Entry => "Entry",
                     coluber_ir::ops::ExitReason::NotCompiled => "NotCompiled",
                     coluber_ir::ops::ExitReason::Returns => "Returns",
                 };

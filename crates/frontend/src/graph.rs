@@ -209,6 +209,12 @@ fn find_blocks(
     (blocks, entries)
 }
 
+/// The blocks from an instruction on (an index), with all handlers, and the first of them.
+pub(crate) fn all_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usize) {
+    let (blocks, entries) = find_blocks(code, &[entry], &code.handlers, branch_targets);
+    (blocks, entries[0])
+}
+
 /// Whether control gets from one block of a set to another without leaving it.
 fn reaches(blocks: &[BytecodeBlock], within: &[bool], from: usize, to: usize) -> bool {
     let mut seen = vec![false; blocks.len()];

@@ -25,14 +25,7 @@ impl Translator<'_> {
                 return Ok(());
             }
         }
-        if code.indexed_loops && self.ty(iterable).is_object() {
-            // Whether the interpreter would keep an iterator or an index is not known here.
-            let state = self.before();
-            let not_list = self.is_not_kind(iterable, Kind::List);
-            self.emit(Op::GuardTrue { condition: not_list, state });
-            let not_tuple = self.is_not_kind(iterable, Kind::Tuple);
-            self.emit(Op::GuardTrue { condition: not_tuple, state });
-        }
+        // Of a list or tuple that nobody expected, an iterator object is as good as the pair.
         let iterator = self.invoke(Helper::GetIter, &[iterable]).expect("an iterator is a result");
         let iterable = self.pop()?;
         self.push(iterator);
@@ -41,13 +34,6 @@ impl Translator<'_> {
         }
         self.release(iterable);
         Ok(())
-    }
-
-    /// Whether the object is not exactly of a builtin type.
-    pub(crate) fn is_not_kind(&mut self, value: coluber_ir::Value, kind: Kind) -> coluber_ir::Value {
-        let value = self.object(value);
-        let is = self.emit_value(Op::IsKind { value, kind });
-        self.emit_value(Op::BoolNot { value: is })
     }
 
     fn following_loop_kind(&self) -> Option<Kind> {

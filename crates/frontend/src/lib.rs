@@ -33,6 +33,7 @@ mod instructions;
 mod intrinsics;
 mod iteration;
 mod known_class;
+mod liveness;
 mod locals;
 mod names;
 mod numbers;

@@ -1,6 +1,7 @@
 //! The translator's frame: blocks and edges, joins and loop headers, frame states, references.
 
 use crate::graph::Graph;
+use crate::liveness::live_locals;
 use crate::state::{Activation, Slot, State};
 use crate::{Bailout, BailoutReason, Settings};
 use coluber_bytecode::{
@@ -16,6 +17,9 @@ pub(crate) const GIVE_UP_AFTER: u64 = 20;
 
 /// Name of the exits where an instruction was left out because it had never been executed.
 pub(crate) const NEVER_EXECUTED: &str = "NeverExecuted";
+
+/// Name of the exits of a running loop's unit at its entry.
+const ENTRY: &str = "Entry";
 
 /// Place of a loop-header slot, stable over attempts: inline path, node, activation, slot.
 type Place = (Vec<u32>, usize, usize, usize);
@@ -250,8 +254,14 @@ impl<'a> Translator<'a> {
                 self.state.unchecked = true;
                 self.begin(self.resume_at(code, start), self.resume_at(code, start));
                 self.guard_namespace();
+                // What is set before it is read may be anything. So may all others once they were something else.
+                let is_stable = !self.snapshot.has_exited(0, start, ENTRY, GIVE_UP_AFTER);
+                let first = code.index_of(start).ok_or_else(|| self.malformed("no instruction at the entry"))?;
+                let live = live_locals(code, first);
                 for slot in 0..slots + depth as usize {
-                    self.refine_live(slot)?;
+                    if live.get(slot).is_none_or(|is_live| *is_live && is_stable) {
+                        self.refine_live(slot)?;
+                    }
                 }
             }
         }
@@ -264,26 +274,39 @@ impl<'a> Translator<'a> {
         let locals = self.state.top().locals.len();
         let current = if slot < locals { self.state.top().locals[slot] } else { self.state.top().stack[slot - locals] };
         let Slot::Value(value) = current else { return Ok(()) };
+        let is_null = self.emit_value(Op::IsNull { value });
         if live == LiveType::Unbound {
-            let condition = self.emit_value(Op::IsNull { value });
-            let state = self.before();
-            self.emit(Op::GuardTrue { condition, state });
+            self.leave_entry_unless(is_null);
             self.set_slot(slot, Slot::Null);
             return Ok(());
         }
-        let state = self.before();
-        let bound = self.emit_value(Op::GuardBound { value, state });
+        let is_bound = self.emit_value(Op::BoolNot { value: is_null });
+        self.leave_entry_unless(is_bound);
+        let bound = self.emit_value(Op::AssumeBound { value });
         self.replace(value, bound);
         if let LiveType::Kind(kind) = live
             && self.settings.speculate
         {
-            let refined = self.guard_kind(bound, kind);
+            let is_kind = self.emit_value(Op::IsKind { value: bound, kind });
+            self.leave_entry_unless(is_kind);
+            let refined = self.emit_value(Op::AssumeKind { value: bound, kind });
+            self.replace(bound, refined);
             if slot < locals && matches!(kind, Kind::Int | Kind::Float) {
                 // Unboxes the slot too, if nobody can tell (see `forget_object`).
                 self.unbox(refined, kind);
             }
         }
         Ok(())
+    }
+
+    /// Leaves a running loop's unit at its entry; that speaks against no instruction.
+    fn leave_entry_unless(&mut self, condition: Value) {
+        let (inside, outside) = self.branch_on(condition);
+        self.function.blocks[outside].cold = true;
+        self.block = Some(outside);
+        let state = self.before();
+        self.emit(Op::Exit { reason: ExitReason::Entry, state });
+        self.block = Some(inside);
     }
 
     pub fn set_slot(&mut self, slot: usize, value: Slot) {
@@ -1347,8 +1370,9 @@ impl<'a> Translator<'a> {
         let (code, start) = (self.state.top().code, instruction.start);
         let facts = self.snapshot.exits.iter();
         let here = facts.filter(move |exit| exit.code == code && exit.offset == start && exit.count >= GIVE_UP_AFTER);
-        here.map(|exit| exit.reason.as_str())
-            .filter(|reason| !matches!(*reason, crate::operators::OPERANDS | crate::handlers::RAISE | NEVER_EXECUTED))
+        here.map(|exit| exit.reason.as_str()).filter(|reason| {
+            !matches!(*reason, crate::operators::OPERANDS | crate::handlers::RAISE | NEVER_EXECUTED | ENTRY)
+        })
     }
 
     /// Whether an instruction is left out because the interpreter has never come to it, nor has an earlier version.

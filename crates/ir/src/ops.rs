@@ -697,6 +697,8 @@ pub enum ExitReason {
     NeverExecuted,
     /// Exception handlers of this form run in the interpreter.
     Handler,
+    /// The values of a running loop are not what they were when the unit was compiled.
+    Entry,
     /// The instruction is not compiled.
     NotCompiled,
     /// A running loop's function returns: the interpreter ends its frame, in which locals die that others may know.

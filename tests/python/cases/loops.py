@@ -511,3 +511,24 @@ def case_delete_in_loop():
 
     print(fails(2), fails(3))
     return fails(5)
+
+
+@compiled
+def list_or_tuple(values):
+    result = 0
+    for value in values:
+        if value % 3:
+            kept = value
+        result += value
+    return result, kept
+
+
+def case_list_and_tuple_at_one_loop():
+    seen = []
+    for _ in range(15):
+        for values in [[1, 2, 3], (4, 5, 6), [7, 8], {9: 1}, "", range(4), (1.5, 2)]:
+            try:
+                seen.append(list_or_tuple(values))
+            except UnboundLocalError as error:
+                seen.append(str(error))
+    return seen
