@@ -64,7 +64,11 @@ impl Lowerer<'_> {
     pub fn exit_unless(&mut self, condition: clif::Value, state: FrameStateId, reason: &'static str) {
         let exit = self.exit_block(state, ExitKind::Guard, reason);
         let next = self.builder.create_block();
+        let is_cold = self.builder.current_block().is_some_and(|block| self.builder.func.layout.is_cold(block));
         self.builder.ins().brif(condition, next, &[], exit, &[]);
+        if is_cold {
+            self.builder.set_cold_block(next);
+        }
         self.builder.switch_to_block(next);
         self.force_exit(exit);
     }

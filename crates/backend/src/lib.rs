@@ -20,6 +20,7 @@ mod compile;
 mod entry;
 mod exits;
 mod generators;
+mod integers;
 mod lower;
 mod objects;
 mod overwrites;

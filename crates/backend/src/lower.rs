@@ -3,6 +3,7 @@
 use crate::compile::Options;
 use crate::entry::{REQUEST_WORD, Shown};
 use crate::exits::{Described, PendingExit, StateWords};
+use crate::integers::{int_condition, naturals};
 use crate::overwrites::Overwrites;
 use crate::slots::Slots;
 use crate::target::{Addresses, Layout, Target};
@@ -15,7 +16,7 @@ use cranelift_codegen::ir::{
     types,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
-use cranelift_entity::SecondaryMap;
+use cranelift_entity::{EntitySet, SecondaryMap};
 use cranelift_frontend::FunctionBuilder;
 use rustc_hash::FxHashMap as HashMap;
 
@@ -40,6 +41,8 @@ pub(crate) struct Lowerer<'a> {
     pub shown: Shown,
     values: SecondaryMap<Value, Option<clif::Value>>,
     blocks: HashMap<Block, clif::Block>,
+    /// Integer registers that are never negative.
+    pub naturals: EntitySet<Value>,
     pub exits: ExitTable,
     pub exit_blocks: HashMap<(FrameStateId, ExitKind, &'static str), (clif::Block, u32)>,
     pub pending_exits: Vec<PendingExit>,
@@ -106,6 +109,7 @@ impl<'a> Lowerer<'a> {
             shown: Shown::Yes,
             values: SecondaryMap::new(),
             blocks: HashMap::default(),
+            naturals: naturals(function),
             exits: ExitTable { exits: Vec::new(), buffer_words: first_exit_word },
             exit_blocks: HashMap::default(),
             pending_exits: Vec::new(),
@@ -321,13 +325,6 @@ impl<'a> Lowerer<'a> {
         match &self.function.objects.get(class).value {
             coluber_ir::ObjectValue::Class(facts) => Ok(facts.inline_values_offset as i32),
             _ => Err(format!("{class:?} is no class")),
-        }
-    }
-
-    fn int_constant(&self, value: Value) -> Option<i64> {
-        match self.function.def_op(value) {
-            Some(Op::IntConstant { value }) => Some(*value),
-            _ => None,
         }
     }
 
@@ -554,22 +551,8 @@ impl<'a> Lowerer<'a> {
                 let (left, right) = (self.value(*left), self.value(*right));
                 self.builder.ins().bxor(left, right)
             }
-            Op::IntShiftLeft { left, right, state } => {
-                let (left, count) = (self.value(*left), self.value(*right));
-                let small = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, count, 63);
-                self.exit_unless(small, *state, "IntShiftLeft");
-                let result = self.builder.ins().ishl(left, count);
-                let back = self.builder.ins().sshr(result, count);
-                let same = self.builder.ins().icmp(IntCC::Equal, back, left);
-                self.exit_unless(same, *state, "IntShiftLeft");
-                result
-            }
-            Op::IntShiftRight { left, right, state } => {
-                let (left, count) = (self.value(*left), self.value(*right));
-                let small = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, count, 64);
-                self.exit_unless(small, *state, "IntShiftRight");
-                self.builder.ins().sshr(left, count)
-            }
+            Op::IntShiftLeft { left, right, state } => self.shift_left(*left, *right, *state),
+            Op::IntShiftRight { left, right, state } => self.shift_right(*left, *right, *state),
             Op::IntNegate { value, state } => {
                 let value = self.value(*value);
                 let overflows = self.builder.ins().icmp_imm_s(IntCC::Equal, value, i64::MIN);
@@ -592,7 +575,7 @@ impl<'a> Lowerer<'a> {
                 let value = self.value(*value);
                 self.builder.ins().uextend(types::I64, value)
             }
-            Op::IntAddWrapping { left, right } => {
+            Op::IntAdvance { left, right } => {
                 let (left, right) = (self.value(*left), self.value(*right));
                 self.builder.ins().iadd(left, right)
             }
@@ -796,22 +779,7 @@ impl<'a> Lowerer<'a> {
                 let room = self.builder.ins().iadd(length, length);
                 self.builder.ins().icmp(IntCC::UnsignedLessThan, shifted, room)
             }
-            Op::GuardIndex { index, length, state } => {
-                let length = self.value(*length);
-                let constant = self.int_constant(*index);
-                let raw = self.value(*index);
-                let index = match constant {
-                    Some(0..) => raw,
-                    _ => {
-                        let negative = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, raw, 0);
-                        let wrapped = self.builder.ins().iadd(raw, length);
-                        self.builder.ins().select(negative, wrapped, raw)
-                    }
-                };
-                let inside = self.builder.ins().icmp(IntCC::UnsignedLessThan, index, length);
-                self.exit_unless(inside, *state, "GuardIndex");
-                index
-            }
+            Op::GuardIndex { index, length, state } => self.guard_index(*index, *length, *state),
 
             Op::LoadField { object, offset, state } => {
                 let object = self.value(*object);
@@ -1018,56 +986,6 @@ impl<'a> Lowerer<'a> {
         let scaled = self.builder.ins().ishl_imm_u(index, 3);
         self.builder.ins().iadd(items, scaled)
     }
-
-    /// Exits unless a division by the operand is defined and cannot overflow.
-    fn check_divisor(&mut self, right: Value, state: FrameStateId, reason: &'static str) {
-        if matches!(self.int_constant(right), Some(1..)) {
-            return;
-        }
-        let raw = self.value(right);
-        // 0 and -1 are the two values for which `x + 1` is 0 or 1.
-        let shifted = self.builder.ins().iadd_imm_s(raw, 1);
-        let fine = self.builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, shifted, 1);
-        self.exit_unless(fine, state, reason);
-    }
-
-    fn power_of_two(&self, value: Value) -> Option<u32> {
-        self.int_constant(value).filter(|value| *value > 0 && value.count_ones() == 1).map(i64::trailing_zeros)
-    }
-
-    fn floor_divide(&mut self, left: Value, right: Value, state: FrameStateId) -> clif::Value {
-        if let Some(shift) = self.power_of_two(right) {
-            let left = self.value(left);
-            return self.builder.ins().sshr_imm_u(left, i64::from(shift));
-        }
-        self.check_divisor(right, state, "IntFloorDivide");
-        let (left, right) = (self.value(left), self.value(right));
-        let quotient = self.builder.ins().sdiv(left, right);
-        let product = self.builder.ins().imul(quotient, right);
-        let rest = self.builder.ins().isub(left, product);
-        let signs = self.builder.ins().bxor(rest, right);
-        let differ = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, signs, 0);
-        let inexact = self.builder.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
-        let adjust = self.builder.ins().band(differ, inexact);
-        let adjust = self.builder.ins().uextend(types::I64, adjust);
-        self.builder.ins().isub(quotient, adjust)
-    }
-
-    fn remainder(&mut self, left: Value, right: Value, state: FrameStateId) -> clif::Value {
-        if let Some(shift) = self.power_of_two(right) {
-            let left = self.value(left);
-            return self.builder.ins().band_imm_s(left, (1 << shift) - 1);
-        }
-        self.check_divisor(right, state, "IntRemainder");
-        let (left, right) = (self.value(left), self.value(right));
-        let rest = self.builder.ins().srem(left, right);
-        let signs = self.builder.ins().bxor(rest, right);
-        let differ = self.builder.ins().icmp_imm_s(IntCC::SignedLessThan, signs, 0);
-        let inexact = self.builder.ins().icmp_imm_s(IntCC::NotEqual, rest, 0);
-        let adjust = self.builder.ins().band(differ, inexact);
-        let shifted = self.builder.ins().iadd(rest, right);
-        self.builder.ins().select(adjust, shifted, rest)
-    }
 }
 
 /// Cranelift type of a value.
@@ -1076,17 +994,6 @@ pub(crate) fn representation(ty: Type) -> clif::Type {
         Type::F64 => types::F64,
         Type::Bool => types::I8,
         _ => types::I64,
-    }
-}
-
-fn int_condition(comparison: Comparison) -> IntCC {
-    match comparison {
-        Comparison::Less => IntCC::SignedLessThan,
-        Comparison::LessEqual => IntCC::SignedLessThanOrEqual,
-        Comparison::Equal => IntCC::Equal,
-        Comparison::NotEqual => IntCC::NotEqual,
-        Comparison::Greater => IntCC::SignedGreaterThan,
-        Comparison::GreaterEqual => IntCC::SignedGreaterThanOrEqual,
     }
 }
 

@@ -274,16 +274,31 @@ impl Lowerer<'_> {
         // Every int has a digit, so this can be done before it is known to be all.
         let number = self.compact_value(object, tag);
         let is_compact = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 16);
-        let (long, done) = (self.builder.create_block(), self.builder.create_block());
-        self.builder.set_cold_block(long);
+        let [long, two, longer, wide, done] = std::array::from_fn(|_| self.builder.create_block());
+        for block in [long, two, longer, wide] {
+            self.builder.set_cold_block(block);
+        }
         let result = self.builder.append_block_param(done, types::I64);
         self.builder.ins().brif(is_compact, done, &[BlockArg::Value(number)], long, &[]);
         self.builder.switch_to_block(long);
+        let has_two_digits = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, tag, 24);
+        self.builder.ins().brif(has_two_digits, two, &[], longer, &[]);
+        self.builder.switch_to_block(two);
+        let digits = self.load(types::I64, object, self.layout().long_digit);
+        let low = self.builder.ins().band_imm_s(digits, i64::from(u32::MAX));
+        let high = self.builder.ins().ushr_imm_u(digits, 32);
+        let high = self.builder.ins().ishl_imm_u(high, 30);
+        let magnitude = self.builder.ins().bor(low, high);
+        let number = self.signed(magnitude, tag);
+        self.builder.ins().jump(done, &[BlockArg::Value(number)]);
+        self.builder.switch_to_block(longer);
         self.call_preserving(self.target.unbox_int, &[object]);
         let fits = self.preserving_result(1);
-        let wide = self.preserving_result(0);
         let exit = self.exit_block(state, ExitKind::Guard, "UnboxInt");
-        self.builder.ins().brif(fits, done, &[BlockArg::Value(wide)], exit, &[]);
+        self.builder.ins().brif(fits, wide, &[], exit, &[]);
+        self.builder.switch_to_block(wide);
+        let number = self.preserving_result(0);
+        self.builder.ins().jump(done, &[BlockArg::Value(number)]);
         self.builder.switch_to_block(done);
         result
     }

@@ -1,6 +1,6 @@
-//! Writes forms of a unit into files: `<dir>/<unit>/<number>-<label>.<stage>`.
+//! Writes forms of a unit into files: `<dir>/<unit>.v<version>/<number>-<label>.<stage>`.
 //!
-//! The number orders the files of a compilation; labels are pass names, such as `remove_guards.after`.
+//! A loop's unit is named for the function and the offset of the loop: `f_m.py_3_-loop24`. The number orders the files of a compilation; labels are pass names, such as `remove_guards.after`.
 
 use crate::options::{Options, Stage, Stages};
 use std::path::PathBuf;

@@ -89,6 +89,11 @@ impl Translator<'_> {
             let sequence = self.emit_value(Op::IteratorSequence { iterator });
             self.emit(Op::GuardBound { value: sequence, state });
             let index = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::SequenceIndex });
+            // `listiter_setstate` of CPython 3.14 and 3.15 lets it be -1, which ends the iterator.
+            let zero = self.int(0);
+            let condition =
+                self.emit_value(Op::IntCompare { comparison: Comparison::GreaterEqual, left: index, right: zero });
+            self.emit(Op::GuardTrue { condition, state });
             Slot::Sequence { object: iterator, index }
         };
         let stack = &mut self.state.top_mut().stack;
@@ -133,8 +138,8 @@ impl Translator<'_> {
                     self.emit_value(Op::IntCompare { comparison: Comparison::Greater, left: length, right: zero });
                 self.split(condition, |this| {
                     let minus_one = this.int(-1);
-                    let rest = this.emit_value(Op::IntAddWrapping { left: length, right: minus_one });
-                    let next = this.emit_value(Op::IntAddWrapping { left: start, right: step });
+                    let rest = this.emit_value(Op::IntAdvance { left: length, right: minus_one });
+                    let next = this.emit_value(Op::IntAdvance { left: start, right: step });
                     this.state.top_mut().stack[position] = Slot::Range { object, start: next, length: rest, step };
                     this.push(start);
                     Ok(())
@@ -206,7 +211,7 @@ impl Translator<'_> {
                 Op::TupleGet { tuple: sequence, index }
             });
             let one = this.int(1);
-            let next = this.emit_value(Op::IntAddWrapping { left: index, right: one });
+            let next = this.emit_value(Op::IntAdvance { left: index, right: one });
             advance(this, next);
             this.push(item);
             Ok(())

@@ -549,7 +549,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
             }
             Op::IntToFloat { value } => Some(Datum::Float(self.int(*value)? as f64)),
             Op::BoolToInt { value } => Some(Datum::Int(i64::from(self.truth(*value)?))),
-            Op::IntAddWrapping { left, right } => Some(Datum::Int(self.int(*left)?.wrapping_add(self.int(*right)?))),
+            Op::IntAdvance { left, right } => match self.int(*left)?.checked_add(self.int(*right)?) {
+                Some(sum) => Some(Datum::Int(sum)),
+                None => return Err(Stop::Broken("an iterator went too far".to_string())),
+            },
 
             // ---- floats
             Op::FloatAdd { left, right } => Some(Datum::Float(self.float(*left)? + self.float(*right)?)),

@@ -423,9 +423,9 @@ pub enum Op {
     /// 1 or 0.
     #[op(takes(Bool), result = I64, pure)]
     BoolToInt { value: Value },
-    /// `left + right` that wraps around: for loop counters that cannot overflow.
+    /// `left + right` that is known to fit: the next position of an iterator.
     #[op(takes(I64), result = I64, pure)]
-    IntAddWrapping { left: Value, right: Value },
+    IntAdvance { left: Value, right: Value },
 
     // ---- floats
     #[op(takes(F64), result = F64, pure)]

@@ -166,8 +166,8 @@ fn boolean(function: &Function, value: Value) -> Option<bool> {
 fn fold(function: &Function, op: &Op) -> Option<Op> {
     Some(match op {
         Op::IntToFloat { value } => Op::FloatConstant { bits: (int(function, *value)? as f64).to_bits() },
-        Op::IntAddWrapping { left, right } => {
-            Op::IntConstant { value: int(function, *left)?.wrapping_add(int(function, *right)?) }
+        Op::IntAdvance { left, right } => {
+            Op::IntConstant { value: int(function, *left)?.checked_add(int(function, *right)?)? }
         }
         Op::IntAdd { left, right, .. } => {
             Op::IntConstant { value: int(function, *left)?.checked_add(int(function, *right)?)? }

@@ -2,7 +2,7 @@
 //! with dumps in between.
 
 use coluber_backend::CompiledCode;
-use coluber_bytecode::Snapshot;
+use coluber_bytecode::{Entry, Snapshot};
 use coluber_engine::dump::Dump;
 use coluber_engine::log::LOG;
 use coluber_engine::memory;
@@ -36,7 +36,11 @@ pub fn run(
     passes: &[&dyn Pass],
 ) -> Result<Artifact, Bailout> {
     let snapshot = &input.snapshot;
-    let mut dump = services.dump.open(&snapshot.name, input.version);
+    let loop_of = match snapshot.entry {
+        Entry::Loop { header, .. } => format!("-loop{header}"),
+        Entry::Function | Entry::Generator => String::new(),
+    };
+    let mut dump = services.dump.open(&format!("{}{loop_of}", snapshot.name), input.version);
     dump.write(Stage::Bytecode, "snapshot", || bytecode_text(snapshot));
     let mut function = translate(input, services, speculation)?;
     memory::check()?;

@@ -532,3 +532,26 @@ def case_list_and_tuple_at_one_loop():
             except UnboundLocalError as error:
                 seen.append(str(error))
     return seen
+
+
+class SetList:
+    def __init__(self, state):
+        self.state = state
+
+    def __iter__(self):
+        iterator = iter(list(range(5)))
+        iterator.__setstate__(self.state)
+        return iterator
+
+
+@compiled
+def count_items(iterable):
+    count = 0
+    for _ in iterable:
+        count += 1
+    return count
+
+
+def case_list_iterator_set_back():
+    seen = [count_items(SetList(1)) for _ in range(30)]
+    return seen, [count_items(SetList(state)) for state in (-7, -1, 0, 3, 9)]
