@@ -22,12 +22,15 @@ import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from scenes import Scenes
+
 MODES = {
     "eager": {"COLUBER_HOT": "call:2"},
     "later": {"COLUBER_HOT": "call:6"},
     "baseline": {"COLUBER_HOT": "call:2", "COLUBER_STRATEGY": "baseline"},
+    "handlers": {"COLUBER_HOT": "call:2", "COLUBER_PRUNE": "0", "COLUBER_ALL_HANDLERS": "1"},
     "exits-few": {"COLUBER_HOT": "call:2", "COLUBER_EXITS": "random:{seed}:50"},
-    "exits-many": {"COLUBER_HOT": "call:3", "COLUBER_EXITS": "random:{seed}:400"},
+    "exits-many": {"COLUBER_HOT": "call:3", "COLUBER_EXITS": "random:{seed}:400", "COLUBER_PRUNE": "0", "COLUBER_ALL_HANDLERS": "1"},
 }
 TIMEOUT_S = 20
 
@@ -341,9 +344,9 @@ class Maker:
 
 
 def make(seed: int) -> str:
-    """A program that compiles; what it does is its own business."""
+    """A program that compiles, of one of the two kinds; what it does is its own business."""
     while True:
-        text = Maker(seed).program()
+        text = (Scenes(seed) if seed % 3 else Maker(seed)).program()
         try:
             compile(text, "program", "exec")
         except SyntaxError:

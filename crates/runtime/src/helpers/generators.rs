@@ -202,6 +202,7 @@ pub unsafe extern "C" fn helper_sum(sum: Object, iterable: Object) -> Object {
             Drained::Raised => ptr::null_mut(),
             Drained::Completely => PyLong_FromLongLong(partial),
             Drained::UpTo(item) => {
+                let stays_fast = fits_sum(partial, item);
                 let partial = PyLong_FromLongLong(partial);
                 if partial.is_null() {
                     Py_DECREF(item);
@@ -210,17 +211,33 @@ pub unsafe extern "C" fn helper_sum(sum: Object, iterable: Object) -> Object {
                 let start = PyNumber_Add(partial, item);
                 Py_DECREF(partial);
                 Py_DECREF(item);
-                if start.is_null() { start } else { sum_rest(sum, iterable, start) }
+                if start.is_null() { start } else { sum_rest(sum, iterable, start, stays_fast) }
             }
         }
     }
 }
 
+/// Whether `sum` goes on in its fast ways behind this item. When ints do not fit a word it goes the slow way for ever after, in which
+/// floats are added as they come, without account of what was rounded.
+unsafe fn fits_sum(partial: i64, item: Object) -> bool {
+    // SAFETY: an object; `PyLong_AsLongLongAndOverflow` raises nothing for an int.
+    unsafe {
+        if PyLong_CheckExact(item) == 0 {
+            return true;
+        }
+        let mut overflow = 0;
+        let number = PyLong_AsLongLongAndOverflow(item, &raw mut overflow);
+        overflow == 0 && partial.checked_add(number).is_some()
+    }
+}
+
 /// Goes on with `sum` from a partial sum, which is stolen.
-unsafe fn sum_rest(sum: Object, iterator: Object, start: Object) -> Object {
+unsafe fn sum_rest(sum: Object, iterator: Object, start: Object, stays_fast: bool) -> Object {
     // SAFETY: objects.
     unsafe {
-        if PyLong_CheckExact(start) != 0 || PyFloat_CheckExact(start) != 0 || PyComplex_CheckExact(start) != 0 {
+        let is_number =
+            PyLong_CheckExact(start) != 0 || PyFloat_CheckExact(start) != 0 || PyComplex_CheckExact(start) != 0;
+        if stays_fast && is_number {
             // What it does from such a start depends on the start alone.
             let arguments = [iterator, start];
             let result = PyObject_Vectorcall(sum, arguments.as_ptr(), 2, ptr::null_mut());
