@@ -77,3 +77,31 @@ def test_who_is_resumed_in_compiled_code() -> None:
         "entries of expressions: [1, 1, 1, 1, 1, 1, 1, 1]",
         "delegating: yield from",
     ]
+
+
+SUMS = """
+import coluber
+
+SOURCE = "def add(items, factor): return sum(x * factor for x in items)"
+# Of one of these the interpreter has seen ints only.
+exec(SOURCE)
+seen_all = add
+exec(SOURCE)
+
+floats = [0.1] * 10 + [1e100, 1.0, -1e100]
+rows = [
+    [1, 2, 3, *floats], [-(2**61), 2**62, *floats], [2**61, 2**61, -(2**62), *floats], [2**62 - 1, 1, -5, *floats],
+    [-(2**61), 2**62, *[0.1] * 10, -(2**61)],
+]
+plain = [seen_all(row, 2) for row in rows]
+assert coluber.enable(hot="call:20", background=False)
+for _ in range(30):
+    add([1, 2, 3] * 30, 2)
+assert coluber.is_compiled(add)
+assert [add(row, 2) for row in rows] == plain, [add(row, 2) for row in rows]
+"""
+
+
+def test_sums_that_fit_no_word_are_added_as_plain_python_does() -> None:
+    done = subprocess.run([sys.executable, "-c", SUMS], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
