@@ -76,11 +76,16 @@ impl Translator<'_> {
         }
         let iterator = self.guard_kind(iterator, kind);
         let state = self.before();
+        let parts = self.range_parts(iterator);
         match self.other_holder(iterator) {
+            _ if parts.is_some() => None,
             Some(other) => self.emit(Op::GuardSharedPair { value: iterator, other, state }),
             None => self.emit(Op::GuardUnique { value: iterator, state }),
         };
-        let slot = if kind == Kind::RangeIterator {
+        let slot = if let Some((start, step)) = parts {
+            let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
+            Slot::Range { object: iterator, start, length, step }
+        } else if kind == Kind::RangeIterator {
             let start = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStart });
             let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
             let step = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStep });

@@ -42,6 +42,7 @@ mod packed;
 mod paths;
 mod polymorphic;
 mod quiet;
+mod ranges;
 mod sequences;
 mod slices;
 pub mod state;

@@ -137,8 +137,8 @@ impl Translator<'_> {
         Ok(true)
     }
 
-    /// The step of a slice, if it is a constant.
-    fn constant_step(&self, value: Value) -> Option<i64> {
+    /// The step of a slice or range, if it is a constant.
+    pub(crate) fn constant_step(&self, value: Value) -> Option<i64> {
         match (self.ty(value), self.function.def_op(value)) {
             (_, Some(Op::IntConstant { value })) => Some(*value),
             (Type::Constant(object, _), _) => match self.snapshot.objects.get(object).value {

@@ -211,6 +211,8 @@ macro_rules! for_each_helper {
             DictGet(O, O) -> O, python;
             /// Looks a str or int up in an exact dict: 1 and output 0 if it is there, 0 if it is not, -1 if that takes Python code.
             DictFind(O, O, out) -> I, quiet;
+            /// The iterator of `range(start, stop, step)`: bounds below 2^61, a step other than 0 below 2^31.
+            RangeIterator(I, I, I) -> O, raises;
             /// `next(object)`: the item, or the mark that `IsExhausted` tests.
             Next(O) -> O, python;
             /// `left % right` of floats, divisor not zero.
@@ -312,6 +314,7 @@ impl Helper {
     pub fn result_type(self) -> Option<Type> {
         match self.result() {
             HelperType::O => Some(match self {
+                Helper::RangeIterator => Type::Exact(crate::Kind::RangeIterator),
                 Helper::BuildTuple | Helper::MakePair => Type::Exact(crate::Kind::Tuple),
                 Helper::BuildList | Helper::ListSlice => Type::Exact(crate::Kind::List),
                 Helper::BuildSet => Type::Exact(crate::Kind::Set),

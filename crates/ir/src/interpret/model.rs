@@ -711,6 +711,15 @@ impl Host for Model {
                 }
                 return Ok(None);
             }
+            Helper::RangeIterator => {
+                let [start, stop, step] = [0, 1, 2].map(|index| match arguments[index] {
+                    Datum::Int(int) => int,
+                    ref other => panic!("{other:?} is no int"),
+                });
+                let distance = if step > 0 { stop - start } else { start - stop };
+                let length = if distance > 0 { (distance - 1) / step.abs() + 1 } else { 0 };
+                Datum::Object(self.new_object(ModelValue::RangeIterator { start, step, length }))
+            }
             Helper::NewInstance => {
                 let class = match self.value(object(0)) {
                     ModelValue::Other(class, _) => *class,

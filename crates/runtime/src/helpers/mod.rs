@@ -132,6 +132,7 @@ mod rows {
     pub use super::helper_raise_init_result as RaiseInitResult;
     pub use super::helper_raise_unbound_cell as RaiseUnboundCell;
     pub use super::helper_raise_unbound_local as RaiseUnboundLocal;
+    pub use super::helper_range_iterator as RangeIterator;
     pub use super::helper_reraise as Reraise;
     pub use super::helper_send as Send;
     pub use super::helper_set_add as SetAdd;

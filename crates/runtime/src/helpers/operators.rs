@@ -247,6 +247,29 @@ pub unsafe extern "C" fn helper_get_iter(iterable: Object) -> Object {
     unsafe { PyObject_GetIter(iterable) }
 }
 
+/// # Safety
+/// See [`helper_binary_op`]; the bounds are below 2^61, the step is not 0 and below 2^31.
+pub unsafe extern "C" fn helper_range_iterator(start: i64, stop: i64, step: i64) -> Object {
+    let distance = if step > 0 { stop - start } else { start - stop };
+    // As `get_len_of_range` (CPython 3.14, Objects/rangeobject.c).
+    let length = match distance {
+        ..=0 => 0,
+        _ if step == 1 => distance,
+        _ => (distance - 1) / step.abs() + 1,
+    };
+    // SAFETY: a fresh object of the type, whose fields are these.
+    unsafe {
+        let iterator = PyObject_New::<PyObject>(&raw mut PyRangeIter_Type);
+        if !iterator.is_null() {
+            let field = |offset: usize| iterator.cast::<u8>().add(offset).cast::<i64>();
+            field(layout::range_iterator::START).write(start);
+            field(layout::range_iterator::STEP).write(step);
+            field(layout::range_iterator::LEN).write(length);
+        }
+        iterator
+    }
+}
+
 /// What [`helper_iter_next`] returns at the end. Only its address matters.
 #[repr(align(16))]
 pub struct ExhaustedMark(#[allow(dead_code)] [u64; 2]);

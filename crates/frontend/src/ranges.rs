@@ -1,0 +1,88 @@
+//! `for` loops over `range(...)`: the iterator is made at once, without the range, and its parts are known.
+
+use crate::Bailout;
+use crate::state::Slot;
+use crate::translator::Translator;
+use coluber_bytecode::{Code, Kind, ObjectValue, Op as Bytecode};
+use coluber_ir::{Helper, Op, Type, Value};
+
+/// Bounds smaller than this cannot make a position overflow, whatever the step (which is smaller than [`STEPS`]).
+const BOUNDS: i64 = 1 << 61;
+/// See [`BOUNDS`].
+const STEPS: u64 = 1 << 31;
+
+impl Translator<'_> {
+    /// Compiles the call of `range` and the `GET_ITER` behind it as one; false if they are something else. Stack: callable,
+    /// NULL, one to three ints.
+    pub(crate) fn range_iterator(&mut self, code_index: usize, index: usize) -> Result<bool, Bailout> {
+        let code: &Code = &self.snapshot.codes[code_index];
+        let (call, get_iter) = (&code.instructions[index], &code.instructions[index + 1]);
+        let (Bytecode::Call { count: count @ 1..=3 }, Bytecode::GetIter) = (&call.op, &get_iter.op) else {
+            return Ok(false);
+        };
+        let count = *count;
+        if !self.settings.speculate || self.gave_up(call) || !self.is_range(self.peek(count + 2)?) {
+            return Ok(false);
+        }
+        let step = if count == 3 { self.constant_step(self.peek(1)?) } else { Some(1) };
+        let Some(step) = step.filter(|step| *step != 0 && step.unsigned_abs() < STEPS) else { return Ok(false) };
+        let start = if count == 1 { None } else { Some(self.peek(count)?) };
+        let stop = self.peek(if count == 1 { 1 } else { count - 1 })?;
+        let may_be_int = |this: &Self, value: Value| matches!(this.kind(value), None | Some(Kind::Int));
+        if self.peek_slot(count + 1)? != Slot::Null
+            || !may_be_int(self, stop)
+            || start.is_some_and(|start| !may_be_int(self, start))
+        {
+            return Ok(false);
+        }
+        self.source = (code_index as u32, call.offset);
+        self.begin(self.resume_at(code, call.start), self.resume_at(code, get_iter.next));
+        self.check_observed();
+        self.rely_on_invariants();
+        let start = match start {
+            Some(start) => self.range_bound(start),
+            None => self.int(0),
+        };
+        let stop = self.range_bound(stop);
+        let step = self.int(step);
+        let iterator = self.invoke(Helper::RangeIterator, &[start, stop, step]).expect("an iterator is a result");
+        let mut popped = Vec::new();
+        for _ in 0..count {
+            popped.push(self.pop()?);
+        }
+        self.pop_slot()?;
+        popped.push(self.pop()?);
+        self.push(iterator);
+        for _ in 1..code.iterator_slots {
+            self.push_slot(Slot::Null);
+        }
+        self.release_all(&popped);
+        Ok(true)
+    }
+
+    fn is_range(&self, callable: Value) -> bool {
+        let Type::Constant(object, _) = self.ty(callable) else { return false };
+        matches!(&self.snapshot.objects.get(object).value, ObjectValue::Class(facts) if facts.kind == Some(Kind::Range))
+    }
+
+    /// An int that may be a bound of a range; exits if it is too large.
+    fn range_bound(&mut self, value: Value) -> Value {
+        let bound = self.unbox(value, Kind::Int);
+        let is_small = |int: i64| int.unsigned_abs() < BOUNDS.unsigned_abs();
+        if !matches!(self.function.def_op(bound), Some(Op::IntConstant { value }) if is_small(*value)) {
+            let length = self.int(BOUNDS);
+            let condition = self.emit_value(Op::IsInRange { index: bound, length });
+            let state = self.before();
+            self.emit(Op::GuardTrue { condition, state });
+        }
+        bound
+    }
+
+    /// First position and step of an iterator that the unit made.
+    pub(crate) fn range_parts(&self, iterator: Value) -> Option<(Value, Value)> {
+        match self.function.def_op(self.function.root(iterator)) {
+            Some(Op::Invoke { helper: Helper::RangeIterator, arguments, .. }) => Some((arguments[0], arguments[2])),
+            _ => None,
+        }
+    }
+}
