@@ -1,5 +1,5 @@
 //! Managed environments: one per interpreter, under the target directory, with the current release build of Coluber
-//! in it.
+//! in it; and others beside it, with the same build, for packages that do not get on with each other.
 //!
 //! Installing is incremental: cargo decides what to build again, and only files that differ are copied. The layout in
 //! `site-packages` is the one that the wheel has.
@@ -24,36 +24,55 @@ pub struct Environment {
     pub name: String,
     /// Holds the environment, its build and its records.
     pub folder: PathBuf,
+    venv: PathBuf,
+    /// The module that is installed in it.
+    library: Option<PathBuf>,
     version: Version,
 }
 
 impl Environment {
     /// The environment for one interpreter, made if there is none; Coluber is not necessarily in it.
     pub fn open(cx: &Context, version: Version, debug: bool, testsuite: bool) -> Result<Self> {
-        let interpreter = provision::interpreter(cx, Wanted { version, debug, testsuite })?;
+        Self::open_at(cx, Wanted { version, debug, testsuite }, "venv")
+    }
+
+    fn open_at(cx: &Context, wanted: Wanted, place: &str) -> Result<Self> {
+        let Wanted { version, debug, .. } = wanted;
+        let interpreter = provision::interpreter(cx, wanted)?;
         let name = format!("{version}{}", if debug { "-dbg" } else { "" });
         let folder = cx.target.join(format!("py{name}"));
+        let venv = folder.join(place);
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let environment = Self { python: folder.join("venv/bin/python"), name, folder, version };
+        let environment = Self { python: venv.join("bin/python"), name, folder, venv, library: None, version };
         let _lock = environment.lock()?;
-        let origin = environment.folder.join("interpreter");
+        let origin = environment.venv.join("made-for");
         let recorded = fs::read_to_string(&origin).unwrap_or_default();
-        let venv = environment.folder.join("venv");
         if recorded != interpreter.to_string_lossy() || !environment.python.exists() {
             progress(format!("making an environment for Python {}", environment.name));
-            if venv.exists() {
-                fs::remove_dir_all(&venv)?;
+            if environment.venv.exists() {
+                fs::remove_dir_all(&environment.venv)?;
             }
-            run_quiet(cx.command(&interpreter).args(["-I", "-m", "venv", "--without-pip"]).arg(&venv))?;
+            run_quiet(cx.command(&interpreter).args(["-I", "-m", "venv", "--without-pip"]).arg(&environment.venv))?;
             fs::write(&origin, interpreter.to_string_lossy().as_bytes())?;
         }
         Ok(environment)
     }
 
+    /// An environment of its own for one package, for the same interpreter and with the same build.
+    pub fn for_package(&self, cx: &Context, package: &str) -> Result<Self> {
+        let wanted = Wanted { version: self.version, debug: self.name.ends_with("-dbg"), testsuite: false };
+        let other = Self::open_at(cx, wanted, &format!("packages/{package}"))?;
+        let library = self.library.as_ref().context("nothing was built for this environment")?;
+        other.install_coluber(cx, library)?;
+        Ok(other)
+    }
+
     /// As [`Environment::open`], with the current build of Coluber installed.
     pub fn with_coluber(cx: &Context, version: Version, debug: bool, testsuite: bool) -> Result<Self> {
-        let environment = Self::open(cx, version, debug, testsuite)?;
-        environment.install_coluber(cx)?;
+        let mut environment = Self::open(cx, version, debug, testsuite)?;
+        let library = environment.build_native(cx)?;
+        environment.install_coluber(cx, &library)?;
+        environment.library = Some(library);
         Ok(environment)
     }
 
@@ -62,32 +81,40 @@ impl Environment {
     }
 
     fn site_packages(&self) -> PathBuf {
-        self.folder.join(format!("venv/lib/python{}/site-packages", self.version))
+        self.venv.join(format!("lib/python{}/site-packages", self.version))
     }
 
     /// Makes sure that packages from PyPI are there; `requirements` are exact pins.
     pub fn require(&self, cx: &Context, set: &str, requirements: &[&str]) -> Result<()> {
+        self.require_within(cx, set, requirements, "")
+    }
+
+    /// As [`Environment::require`], with pins for whatever is needed besides: the text of a file of constraints.
+    pub fn require_within(&self, cx: &Context, set: &str, requirements: &[&str], constraints: &str) -> Result<()> {
         let _lock = self.lock()?;
-        let stamp = self.folder.join("venv").join(format!("requirements-{set}"));
-        let wanted = requirements.join("\n");
+        let stamp = self.venv.join(format!("requirements-{set}"));
+        let wanted = format!("{}{constraints}", requirements.join("\n"));
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(());
         }
         progress(format!("installing {} into the environment for Python {}", requirements.join(" "), self.name));
         let uv = tools::uv(cx)?;
+        let pins = self.venv.join(format!("constraints-{set}.txt"));
+        fs::write(&pins, constraints)?;
         run_quiet(
             cx.command(uv)
                 .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
                 .arg(&self.python)
+                .arg("--constraint")
+                .arg(&pins)
                 .args(requirements),
         )?;
         fs::write(stamp, wanted)?;
         Ok(())
     }
 
-    fn install_coluber(&self, cx: &Context) -> Result<()> {
+    fn install_coluber(&self, cx: &Context, library: &Path) -> Result<()> {
         let _lock = self.lock()?;
-        let library = self.build_native(cx)?;
         let suffix = run_quiet(cx.command(&self.python).args([
             "-I",
             "-c",
@@ -97,7 +124,7 @@ impl Environment {
         let mut installer = Installer::default();
         let package = site.join("coluber");
         installer.copy_tree(&cx.root.join("python/coluber"), &package)?;
-        installer.copy(&library, &package.join(format!("_native{}", suffix.trim())))?;
+        installer.copy(library, &package.join(format!("_native{}", suffix.trim())))?;
         installer.copy_tree(&cx.root.join("python/hook/purelib"), &site)?;
         let version = env!("CARGO_PKG_VERSION");
         let record = site.join(format!("coluber-{version}.dist-info"));
@@ -120,6 +147,7 @@ impl Environment {
 
     /// Builds the module for this interpreter and returns the shared library.
     fn build_native(&self, cx: &Context) -> Result<PathBuf> {
+        let _lock = self.lock()?;
         let mut command = cx.command("cargo");
         command
             .args(["build", "--release", "--package", NATIVE_PACKAGE, "--message-format=json-render-diagnostics"])

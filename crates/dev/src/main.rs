@@ -3,9 +3,11 @@
 //! Each subcommand is one module. Answers (a path, a table) go to stdout, progress goes to stderr, so that the
 //! commands compose: `$(cargo dev python) script.py`.
 
+mod apps;
 mod bench;
 mod cargo_tests;
 mod check;
+mod compare;
 mod context;
 mod environment;
 mod fuzz;
@@ -69,6 +71,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run CPython's own tests with Coluber and compare with the same interpreter without.
     Stdlib(stdlib::Arguments),
+    /// Run the tests of packages from PyPI with Coluber and compare with the same interpreter without.
+    Apps(apps::Arguments),
     /// Run generated programs with and without Coluber and compare.
     Fuzz(fuzz::Arguments),
 }
@@ -113,6 +117,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(arguments) => check::test(&cx, &arguments),
         Command::Bench(arguments) => bench::bench(&cx, &arguments),
         Command::Stdlib(arguments) => stdlib::stdlib(&cx, &arguments),
+        Command::Apps(arguments) => apps::apps(&cx, &arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&cx, &arguments),
     }
 }

@@ -229,7 +229,9 @@ impl Translator<'_> {
             let fits = self.invoke(Helper::AddToSum, &[sink, number]).expect("a truth value is a result");
             let does_not_fit = self.go_if(fits);
             let before_addition = self.path();
-            self.release(object);
+            // Where the number alone was needed the object is gone already.
+            let item = self.current(object);
+            self.release(item);
             edges.push(self.handed_over());
             self.take(&before_addition, does_not_fit);
             self.suspend(Suspension::Yield, instruction.next, object);

