@@ -440,6 +440,8 @@ impl<'a> Translator<'a> {
         merged.unchecked = edges.iter().any(|edge| edge.state.unchecked);
         edges[1..].iter().for_each(|edge| merged.join_classes(&edge.state));
         let mut parameters = Vec::new();
+        // One object that every path knows to be bound, by a name of its own for it.
+        let mut bound = Vec::new();
         for frame in 0..merged.frames.len() {
             let locals = merged.frames[frame].locals.len();
             for slot in 0..locals + merged.frames[frame].stack.len() {
@@ -455,6 +457,13 @@ impl<'a> Translator<'a> {
                 }
                 let target = self.merge_slots(&candidates, frame, slot, &mut parameters)?;
                 set_slot_of(&mut merged, frame, slot, target);
+                let is_bound = |slot: &Slot| matches!(slot, Slot::Value(value) if !self.ty(*value).is_nullable());
+                if let Slot::Value(root) = target
+                    && self.ty(root).is_nullable()
+                    && candidates.iter().all(is_bound)
+                {
+                    bound.push(root);
+                }
             }
         }
         let join = self.function.add_block();
@@ -471,6 +480,10 @@ impl<'a> Translator<'a> {
         }
         self.block = Some(join);
         self.state = merged;
+        for root in bound {
+            let value = self.emit_value(Op::AssumeBound { value: root });
+            self.state.replace(root, value);
+        }
         Ok(())
     }
 
