@@ -434,11 +434,8 @@ impl Taker<'_, '_> {
             unsafe {
                 let code = function.code();
                 let count = instruction_count(code);
-                let refused = layout::code::FLAG_GENERATOR
-                    | layout::code::FLAG_COROUTINE
-                    | layout::code::FLAG_ASYNC_GENERATOR
-                    | layout::code::FLAG_VARARGS
-                    | layout::code::FLAG_VARKEYWORDS;
+                let refused =
+                    layout::code::FLAG_GENERATOR | layout::code::FLAG_COROUTINE | layout::code::FLAG_ASYNC_GENERATOR;
                 let known = self.indices.contains_key(&(code.0 as usize));
                 // Whether it may be inlined or not: its callers may rely on its code and defaults.
                 let id = self.pool.intern(self.py, function.object());

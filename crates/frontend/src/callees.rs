@@ -56,7 +56,8 @@ impl Translator<'_> {
 
     /// Whether a call of the function is better than a generic one.
     fn is_callable(&self, callable: Value, function: ObjectId, operands: u32) -> bool {
-        let is_inlinable = self.inlinable(function, operands as usize).is_some() && !self.is_only_operand(callable);
+        let is_inlinable =
+            self.inlinable_call(function, operands as usize).is_some() && !self.is_only_operand(callable);
         is_inlinable || self.is_directly_callable(function, operands as usize)
     }
 

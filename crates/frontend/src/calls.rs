@@ -4,7 +4,7 @@ use crate::Bailout;
 use crate::quiet::Error;
 use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
-use coluber_bytecode::{FunctionFacts, Instruction, Kind, ObjectId, ObjectValue, Op as Bytecode};
+use coluber_bytecode::{Code, FunctionFacts, Instruction, Kind, ObjectId, ObjectValue, Op as Bytecode};
 use coluber_ir::{Helper, Op, Resume, Type, Value};
 use std::rc::Rc;
 
@@ -38,8 +38,16 @@ impl Translator<'_> {
         }
     }
 
-    /// The code to inline for a call of a function with `count` positional arguments, or `None`.
+    /// The code to inline for a function that is run with `count` positional arguments, or `None`.
     pub(crate) fn inlinable(&self, function: ObjectId, count: usize) -> Option<usize> {
+        self.inlinable_call(function, count).filter(|index| {
+            let flags = &self.snapshot.codes[*index].flags;
+            !flags.has_varargs && !flags.has_varkeywords
+        })
+    }
+
+    /// The same for a `CALL`, whose operands leave room on the stack for what `*args` and `**kwargs` are made of.
+    pub(crate) fn inlinable_call(&self, function: ObjectId, count: usize) -> Option<usize> {
         if !self.settings.inline || !self.settings.speculate || self.state.frames.len() > MAX_DEPTH {
             return None;
         }
@@ -47,10 +55,8 @@ impl Translator<'_> {
         let index = facts.code?;
         let code = &self.snapshot.codes[index];
         let positional = code.argument_count as usize;
-        let fits = count <= positional && positional <= count + facts.defaults.len();
+        let fits = (count <= positional || code.flags.has_varargs) && positional <= count + facts.defaults.len();
         let plain = !code.flags.is_generator
-            && !code.flags.has_varargs
-            && !code.flags.has_varkeywords
             && code.flags.is_optimized
             && code.keyword_only_count == 0
             && code.instructions.len() <= (MAX_CALLEE >> self.forks)
@@ -73,12 +79,15 @@ impl Translator<'_> {
         arguments: Vec<Value>,
         continuation: Continuation,
     ) -> Result<(), Bailout> {
-        let index = self.inlinable(function, arguments.len()).expect("the caller asked");
+        let index = self.inlinable_call(function, arguments.len()).expect("the caller asked");
         self.rely_on_invariants();
         let code = &self.snapshot.codes[index];
         let defaults = self.function_facts(function).expect("a function").defaults.clone();
         let mut locals = vec![Slot::Null; code.slot_count as usize];
-        let missing = code.argument_count as usize - arguments.len();
+        let positional = code.argument_count as usize;
+        let mut arguments = arguments;
+        let rest = arguments.split_off(positional.min(arguments.len()));
+        let missing = positional - arguments.len();
         let given = arguments.len();
         for (slot, argument) in arguments.into_iter().enumerate() {
             locals[slot] = Slot::Value(argument);
@@ -87,6 +96,7 @@ impl Translator<'_> {
             let value = self.constant(*default);
             locals[given + offset] = Slot::Value(value);
         }
+        self.collect_arguments(code, &mut locals, rest)?;
         let Some(graph) = self.build_graph(index, 0) else {
             return Err(self.malformed("control flow of a callee"));
         };
@@ -121,6 +131,37 @@ impl Translator<'_> {
         let resume = self.resume_at(code, next);
         self.merge(returns, resume)?;
         self.begin(resume, resume);
+        Ok(())
+    }
+
+    /// Makes what the parameters `*args` and `**kwargs` of a callee hold.
+    fn collect_arguments(&mut self, code: &Code, locals: &mut [Slot], rest: Vec<Value>) -> Result<(), Bailout> {
+        let mut next = code.argument_count as usize;
+        if !code.flags.has_varargs && !code.flags.has_varkeywords {
+            return Ok(());
+        }
+        // Should memory run out, the operand stack holds what has to be dropped.
+        let depth = self.state.top().stack.len();
+        let arguments: Vec<Slot> = locals[..next].to_vec();
+        arguments.into_iter().for_each(|slot| self.push_slot(slot));
+        rest.iter().for_each(|value| self.push(*value));
+        self.begin_same();
+        let mut keywords = None;
+        if code.flags.has_varkeywords {
+            let dict = self.invoke(Helper::NewDict, &[]).expect("a dict is a result");
+            self.push(dict);
+            self.begin_same();
+            keywords = Some(Slot::Value(dict));
+        }
+        self.state.top_mut().stack.truncate(depth);
+        if code.flags.has_varargs {
+            let tuple = self.invoke(Helper::BuildTuple, &rest).expect("a tuple is a result");
+            locals[next] = Slot::Value(tuple);
+            next += 1;
+        }
+        if let Some(keywords) = keywords {
+            locals[next] = keywords;
+        }
         Ok(())
     }
 
@@ -268,7 +309,7 @@ impl Translator<'_> {
             ObjectValue::Function(_) => {
                 // While its body runs in line a function has to be held by something else than the operand stack.
                 let callable = self.peek(count + 2)?;
-                if self.inlinable(object, total).is_none() || self.is_only_operand(callable) {
+                if self.inlinable_call(object, total).is_none() || self.is_only_operand(callable) {
                     return self.call_directly(object, count, &[]);
                 }
                 self.rely_on_invariants();

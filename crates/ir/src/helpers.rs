@@ -197,6 +197,8 @@ macro_rules! for_each_helper {
             CallExit(O, N, O) -> O, python;
             /// Raises as `GET_ITER` and others do for what must not be: TypeError that `__init__` returned not None.
             RaiseInitResult(O) -> X, raises;
+            /// A new, empty dict.
+            NewDict() -> O, raises;
             /// A new, empty instance of a class that uses the default allocator.
             NewInstance(O) -> O, raises;
             /// Truth of an exact str, list, tuple, dict, set or int of any size: no Python code runs.
@@ -318,7 +320,7 @@ impl Helper {
                 Helper::BuildTuple | Helper::MakePair => Type::Exact(crate::Kind::Tuple),
                 Helper::BuildList | Helper::ListSlice => Type::Exact(crate::Kind::List),
                 Helper::BuildSet => Type::Exact(crate::Kind::Set),
-                Helper::BuildMap => Type::Exact(crate::Kind::Dict),
+                Helper::BuildMap | Helper::NewDict => Type::Exact(crate::Kind::Dict),
                 Helper::BuildString | Helper::StrGet | Helper::StrSlice => Type::Exact(crate::Kind::Str),
                 Helper::BuildSlice => Type::Exact(crate::Kind::Slice),
                 Helper::MakeCell => Type::Exact(crate::Kind::Cell),

@@ -87,6 +87,13 @@ pub unsafe extern "C" fn helper_build_map(items: *const Object, count: i64) -> O
 }
 
 /// # Safety
+/// See [`helper_build_tuple`].
+pub unsafe extern "C" fn helper_new_dict() -> Object {
+    // SAFETY: attached.
+    unsafe { PyDict_New() }
+}
+
+/// # Safety
 /// See [`helper_build_tuple`]; the items are str objects.
 pub unsafe extern "C" fn helper_build_string(items: *const Object, count: i64) -> Object {
     // SAFETY: str objects; the separator is immortal.

@@ -126,6 +126,7 @@ mod rows {
     pub use super::helper_matches_exception as MatchesException;
     pub use super::helper_math_unary as MathUnary;
     pub use super::helper_negative as Negative;
+    pub use super::helper_new_dict as NewDict;
     pub use super::helper_new_instance as NewInstance;
     pub use super::helper_next as Next;
     pub use super::helper_raise as Raise;
