@@ -91,3 +91,34 @@ def test_call_hands_over_what_it_can(dumps: Path, function: str) -> None:
     (built,) = [path for path in dumps.glob(f"*.{function}__*.v1/00-built.ir")]
     ops = {word for line in built.read_text().splitlines() for word in line.split() if word.startswith("Call")}
     assert ops == {EXPECTED[function]}
+
+
+WRITTEN = """
+import sys
+import coluber
+
+assert coluber.enable(background=False, hot="call:2")
+
+def set_x(value):
+    sys._getframe(1).f_locals["x"] = value
+
+def keep_first(first, x):
+    set_x(7.5)
+    return first
+
+owners = [[i] for i in range(9)]
+
+def keep_all():
+    for owner in owners:
+        keep_first(1, owner)
+
+keep_all()
+print({sys.getrefcount(owner) for owner in owners})
+"""
+
+
+def test_an_argument_that_is_written_through_its_frame_has_other_owners() -> None:
+    """Its slot holds what the caller has put there, which compiled code has taken over."""
+    done = subprocess.run([sys.executable, "-c", WRITTEN], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["{2}"]

@@ -138,10 +138,19 @@ pub fn is_shown(py: Attached, frame: Frame) -> bool {
 }
 
 /// Remembers what the slots of a frame show, so that writes are noticed.
+///
+/// Slots that hold what they held at entry still say that they own it, though compiled code does now; who writes through
+/// `f_locals` would drop the reference.
 unsafe fn watch_slots(py: Attached, frame: Frame) {
     // SAFETY: a marked frame whose slots were brought up to date.
     unsafe {
         let Some((own, depth)) = own_frame(frame) else { return };
+        for place in 0..frame.code().slot_count() as usize {
+            let value = frame.slot(place).read();
+            if value.owns() && !value.is_null() && !value.is_tagged_int() {
+                frame.slot(place).write(StackRef::borrowed(value.object()));
+            }
+        }
         let mut shown = SHOWN.borrow(py);
         if !shown.iter().any(|shown| shown.own == own.0 as usize && shown.frame == frame.0 as usize) {
             for place in 0..frame.code().slot_count() as usize {
