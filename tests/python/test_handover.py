@@ -16,9 +16,8 @@ def fib(n):
     return fib(n - 1) + fib(n - 2)
 
 def star(*things):
-    for thing in things:
-        pass
-    return thing
+    # Functions with cells of their own are not inlined.
+    return (lambda: things[-1])()
 
 def calls_star(n):
     return star(n) + 1

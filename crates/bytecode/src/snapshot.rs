@@ -179,7 +179,7 @@ pub struct Snapshot {
     pub entry: Entry,
     /// The unit's code first, then those of callees that may be inlined.
     pub codes: Vec<Code>,
-    /// The function that `codes[0]` belongs to, when known (it is not for a loop at module level).
+    /// A function that `codes[0]` belongs to, if it can be known: functions made by calls come and go.
     pub function: Option<ObjectId>,
     /// Globals of `codes[0]`.
     pub globals: ObjectId,

@@ -95,7 +95,7 @@ pub unsafe fn decode(
             handlers: handlers(bytes(code.exception_table()))?,
             lines: Vec::new(),
         };
-        let mut reader = Reader { py, adaptive: &adaptive, functions };
+        let mut reader = Reader { py, adaptive: &adaptive, functions, code };
         Decoder { py, code, base: &base }.run(pool, &mut reader, &mut decoded.instructions)?;
         let lines = unit_lines(code, base.len());
         decoded.lines = decoded.instructions.iter().map(|instruction| lines[instruction.offset as usize]).collect();

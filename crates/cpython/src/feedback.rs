@@ -8,7 +8,7 @@ use crate::current::opcodes as op;
 use crate::decode::FunctionFinder;
 use crate::layout;
 use crate::pool::ObjectPool;
-use crate::raw::{Attached, TypeRef, is_exactly};
+use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly};
 use crate::versions::function_by_version;
 use coluber_bytecode::{AttributeFeedback, CallFeedback, Feedback, ObjectId, Offset, Op, Seen};
 use pyo3_ffi::PyObject;
@@ -17,6 +17,7 @@ pub(crate) struct Reader<'a, 'py> {
     pub(crate) py: Attached<'py>,
     pub(crate) adaptive: &'a [u16],
     pub(crate) functions: FunctionFinder<'a>,
+    pub(crate) code: CodeRef,
 }
 
 /// Start of `_PyBinaryOpSpecializationDescr` (`pycore_code.h`): the same in both versions.
@@ -179,7 +180,18 @@ impl Reader<'_, '_> {
             Some(function) => function.object(),
             None => (self.functions)(version)?,
         };
-        Some(pool.intern(self.py, function))
+        // SAFETY: a function that is alive.
+        let is_made_here = unsafe { self.makes(FunctionRef(function.cast())) };
+        (!is_made_here).then(|| pool.intern(self.py, function))
+    }
+
+    /// Whether the code itself makes functions like this one: the next call is of another one.
+    unsafe fn makes(&self, function: FunctionRef) -> bool {
+        // SAFETY: the constants of a code object are a tuple.
+        unsafe {
+            let (constants, made) = (self.code.consts(), function.code().object());
+            (0..pyo3_ffi::PyTuple_GET_SIZE(constants)).any(|index| pyo3_ffi::PyTuple_GET_ITEM(constants, index) == made)
+        }
     }
 
     /// The class attribute `name` of the class that has `version`, if it still is `cached`.

@@ -135,7 +135,12 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         let module = request.function.and_then(|function| text::to_string(function.module()));
         taker.add_code(request.code)?;
         let globals = taker.pool.intern(py, request.globals);
-        let function = request.function.map(|function| taker.pool.intern(py, function.object()));
+        // A unit ends with the functions that it knows. One that a call has made is needed for the class of `super()` only:
+        // the next one is made from the same code and uses the unit too.
+        let code = &taker.codes[0];
+        let stays = !code.name.contains("<locals>") || code.slot_names.iter().any(|name| name == "__class__");
+        let needed = request.function.filter(|_| stays);
+        let function = needed.map(|function| taker.pool.intern(py, function.object()));
         taker.enter_scope(0, request.globals, request.builtins, 0);
         let live = taker.live_types(&request);
         taker.gather_callees();

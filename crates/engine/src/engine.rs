@@ -227,7 +227,11 @@ impl Engine {
     }
 
     /// It was decided not to compile a unit.
-    pub fn bailed_out(&mut self, id: UnitId, bailout: Bailout) {
+    pub fn bailed_out(&mut self, id: UnitId, mut bailout: Bailout) {
+        let invalidations = self.get(id).map_or(0, |unit| unit.invalidations);
+        if bailout.reason == BailoutReason::Invalidated && invalidations >= self.policy.max_invalidations {
+            bailout = Bailout::new(BailoutReason::DoesNotPay);
+        }
         self.stats.count_bailout(&bailout);
         self.notify(id, &bailout);
         if let Some(unit) = self.get(id) {
@@ -478,6 +482,23 @@ mod tests {
         assert_eq!(engine.get(id).unwrap().exits.len(), 1);
         assert_eq!(engine.submitted(id), Some(2));
         assert_eq!(engine.exited(id, &event, []), Reaction::Keep);
+    }
+
+    #[test]
+    fn what_dies_while_it_is_compiled_is_given_up_in_the_end() {
+        let mut engine = engine();
+        let policy = engine.policy.clone();
+        for _ in 0..policy.max_invalidations {
+            let HeatAction::Compile(id) = engine.heat(&key(1, UnitEntry::Function), 1000, || identity("m.f")) else {
+                panic!("it is hot again")
+            };
+            engine.bailed_out(id, Bailout::new(BailoutReason::Invalidated));
+        }
+        let HeatAction::Compile(id) = engine.heat(&key(1, UnitEntry::Function), 1000, || identity("m.f")) else {
+            panic!("it is hot for the last time")
+        };
+        engine.bailed_out(id, Bailout::new(BailoutReason::Invalidated));
+        assert!(matches!(engine.get(id).unwrap().state(), State::Refused(_)));
     }
 
     #[test]

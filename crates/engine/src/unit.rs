@@ -195,6 +195,7 @@ impl Unit {
                     (Some(version), _) => State::Installed(version),
                     (None, true) => {
                         self.heat = 0;
+                        self.invalidations += u32::from(bailout.reason == crate::BailoutReason::Invalidated);
                         State::Cold
                     }
                     (None, false) => State::Refused(bailout.clone()),
@@ -298,7 +299,7 @@ mod tests {
         let mut first = unit();
         first.advance(Event::BecameHot).unwrap();
         first.advance(Event::BailedOut(Bailout::new(BailoutReason::Invalidated))).unwrap();
-        assert_eq!(first.state(), &State::Cold);
+        assert_eq!((first.state(), first.invalidations), (&State::Cold, 1));
         first.advance(Event::BecameHot).unwrap();
         first.advance(Event::BailedOut(Bailout::new(BailoutReason::Ignored))).unwrap();
         assert!(matches!(first.state(), State::Refused(_)));
