@@ -304,7 +304,7 @@ pub static EXHAUSTED: ExhaustedMark = ExhaustedMark([0; 2]);
 /// # Safety
 /// See [`helper_binary_op`].
 pub unsafe extern "C" fn helper_iter_next(iterator: Object) -> Object {
-    // SAFETY: an iterator as `iter` made it: its type has `tp_iternext`.
+    // SAFETY: an object; that of a generator expression may have been replaced through `f_locals` by one that is no iterator.
     unsafe {
         if generators::is_generator(iterator) {
             let tstate = ThreadState(PyThreadState_GetUnchecked().cast());
@@ -321,7 +321,11 @@ pub unsafe extern "C" fn helper_iter_next(iterator: Object) -> Object {
                 }
             }
         }
-        let next = (*Py_TYPE(iterator)).tp_iternext.expect("iterators have tp_iternext");
+        let class = Py_TYPE(iterator);
+        let Some(next) = (*class).tp_iternext else {
+            PyErr_Format(PyExc_TypeError, c"'%.100s' object is not an iterator".as_ptr(), (*class).tp_name);
+            return ptr::null_mut();
+        };
         let item = next(iterator);
         if item.is_null() { end_of_iteration() } else { item }
     }
