@@ -231,6 +231,7 @@ impl Lowerer<'_> {
                 (*object, VirtualShape::Instance { class: *class, offsets: offsets.0.clone() })
             }
             Op::VirtualTuple { object, .. } => (*object, VirtualShape::Tuple),
+            Op::VirtualIterator { object, walker, .. } => (*object, VirtualShape::Iterator(*walker)),
             other => unreachable!("{} promises no object", other.name()),
         };
         let slot = words.next;

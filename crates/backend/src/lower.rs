@@ -389,8 +389,8 @@ impl<'a> Lowerer<'a> {
             Op::BoxInt { value } => self.box_int(*value),
             Op::BoxFloat { value } => self.box_float(*value),
             // Exits know what they are.
-            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } => return Ok(None),
-            Op::MakeTuple { .. } | Op::MakeInstance { .. } => self.make_object(op)?,
+            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } | Op::VirtualIterator { .. } => return Ok(None),
+            Op::MakeTuple { .. } | Op::MakeInstance { .. } | Op::MakeIterator { .. } => self.make_object(op)?,
             Op::BoxBool { value } => {
                 let raw = self.value(*value);
                 let (yes, no) = (self.iconst(self.target.true_object), self.iconst(self.target.false_object));
@@ -839,6 +839,13 @@ impl<'a> Lowerer<'a> {
                 let iterator = self.value(*iterator);
                 self.load(types::I64, iterator, layout.sequence_iterator_sequence)
             }
+            Op::TakeSequence { iterator } => {
+                let iterator = self.value(*iterator);
+                let sequence = self.load(types::I64, iterator, layout.sequence_iterator_sequence);
+                let null = self.iconst(0);
+                self.store(null, iterator, layout.sequence_iterator_sequence);
+                sequence
+            }
             Op::GuardSharedPair { value, other, state } => {
                 let (object, other) = (self.value(*value), self.value(*other));
                 let same = self.builder.ins().icmp(IntCC::Equal, object, other);
@@ -1059,5 +1066,6 @@ fn iterator_field(layout: &Layout, field: IteratorField) -> i32 {
         IteratorField::RangeStep => layout.range_iterator_step,
         IteratorField::RangeLength => layout.range_iterator_length,
         IteratorField::SequenceIndex => layout.sequence_iterator_index,
+        IteratorField::EnumerateIndex => layout.enumerate_index,
     }
 }

@@ -1,15 +1,17 @@
-//! Tuples and instances: made with their contents.
+//! Tuples, instances and iterators: made with their contents.
 
 use crate::lower::Lowerer;
+use coluber_ir::ops::Walker;
 use coluber_ir::{ObjectId, Op, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, types};
 
 impl Lowerer<'_> {
-    /// `MakeTuple` and `MakeInstance`.
+    /// `MakeTuple`, `MakeInstance` and `MakeIterator`.
     pub fn make_object(&mut self, op: &Op) -> Result<clif::Value, String> {
         match op {
             Op::MakeTuple { items } => Ok(self.make_tuple(items)),
             Op::MakeInstance { class, offsets, values } => self.make_instance(*class, &offsets.0, values),
+            Op::MakeIterator { walker, parts } => Ok(self.make_iterator(*walker, parts)),
             other => Err(format!("{} makes no object", other.name())),
         }
     }
@@ -23,6 +25,17 @@ impl Lowerer<'_> {
         let first = self.builder.ins().stack_addr(types::I64, slot, 0);
         let count = self.iconst(items.len() as u64);
         self.call_address(self.target.make_tuple, &[first, count], &[types::I64])[0]
+    }
+
+    fn make_iterator(&mut self, walker: Walker, parts: &[Value]) -> clif::Value {
+        let slot = self.arguments;
+        for (index, part) in parts.iter().enumerate() {
+            let part = self.value(*part);
+            self.builder.ins().stack_store(types::I64, part, slot, 8 * index as i32);
+        }
+        let first = self.builder.ins().stack_addr(types::I64, slot, 0);
+        let walker = self.iconst(walker as u64);
+        self.call_address(self.target.make_iterator, &[walker, first], &[types::I64])[0]
     }
 
     fn make_instance(&mut self, class: ObjectId, offsets: &[u32], values: &[Value]) -> Result<clif::Value, String> {

@@ -45,6 +45,8 @@ pub struct Target {
     pub make_tuple: u64,
     /// Address of `make_instance(class) -> object`: a new instance without attributes; does not fail.
     pub make_instance: u64,
+    /// Address of `make_iterator(walker, parts) -> object`, which takes the references and does not fail.
+    pub make_iterator: u64,
     /// Address of `unbox_int(object) -> (value, fits)`: the value of an int of more than one digit, and 1 if it fits 64 bits,
     /// else 0; preserves registers.
     pub unbox_int: u64,
@@ -134,6 +136,7 @@ pub struct Layout {
     pub range_iterator_step: i32,
     pub range_iterator_length: i32,
     pub sequence_iterator_index: i32,
+    pub enumerate_index: i32,
     pub sequence_iterator_sequence: i32,
     pub frame_executable: i32,
     pub frame_previous: i32,

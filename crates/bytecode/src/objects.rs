@@ -34,6 +34,19 @@ pub enum Kind {
     ListIterator,
     TupleIterator,
     Enumerate,
+    Zip,
+    /// Of sequences that have no `__reversed__`.
+    Reversed,
+    /// Of `reversed(list)`.
+    ReverseIterator,
+    DictKeys,
+    DictValues,
+    DictItems,
+    DictKeyIterator,
+    DictValueIterator,
+    DictItemIterator,
+    /// Of a str of ASCII characters only.
+    AsciiIterator,
     Function,
     BoundMethod,
     BuiltinFunction,
@@ -50,7 +63,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 30] = [
+    pub const ALL: [Kind; 40] = [
         Kind::None,
         Kind::Bool,
         Kind::Int,
@@ -70,6 +83,16 @@ impl Kind {
         Kind::ListIterator,
         Kind::TupleIterator,
         Kind::Enumerate,
+        Kind::Zip,
+        Kind::Reversed,
+        Kind::ReverseIterator,
+        Kind::DictKeys,
+        Kind::DictValues,
+        Kind::DictItems,
+        Kind::DictKeyIterator,
+        Kind::DictValueIterator,
+        Kind::DictItemIterator,
+        Kind::AsciiIterator,
         Kind::Function,
         Kind::BoundMethod,
         Kind::BuiltinFunction,
@@ -98,6 +121,7 @@ impl Kind {
                 | Kind::ByteArray
                 | Kind::Range
                 | Kind::RangeIterator
+                | Kind::AsciiIterator
                 | Kind::Ellipsis
         )
     }
@@ -110,6 +134,11 @@ pub const INLINE_VALUES_HEADER: u32 = 8;
 pub const BOUND_METHOD_FUNCTION: u32 = 16;
 /// Where it has the object it is bound to.
 pub const BOUND_METHOD_SELF: u32 = 24;
+
+/// Where an `enumerate` has the iterator it counts the items of.
+pub const ENUMERATE_ITERATOR: u32 = 24;
+/// Where a `zip` has the tuple of its iterators.
+pub const ZIP_ITERATORS: u32 = 24;
 
 /// What is known about one object of the table.
 #[derive(Clone, Debug, PartialEq)]

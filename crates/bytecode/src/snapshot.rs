@@ -109,6 +109,8 @@ pub enum LiveType {
     Unbound,
     /// An object of an exact builtin type.
     Kind(Kind),
+    /// An iterator, and the kinds of the iterators that it walks.
+    Walk(Kind, [Option<Kind>; 2]),
     /// An instance of this class (in the object table).
     Class(ObjectId),
     /// An operand stack slot that holds a tagged integer (the index of a loop over a list or tuple).

@@ -60,6 +60,7 @@ const PROBES: &[(&str, Probe)] = &[
     ("the thread state", thread_state),
     ("a function object", function),
     ("a range object", range),
+    ("an iterator", crate::iterators::are_laid_out_as_expected),
     ("the common constants", common_constants),
     ("a new class", new_class),
 ];

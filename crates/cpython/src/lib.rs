@@ -31,6 +31,7 @@ pub mod differences;
 mod feedback;
 pub mod ffi;
 pub mod hooks;
+pub mod iterators;
 pub mod layout;
 pub mod pool;
 pub mod raw;

@@ -500,7 +500,10 @@ impl Taker<'_, '_> {
         let id = self.pool.intern(self.py, class.object());
         self.add_class(id);
         match kind_of_type(class) {
-            Some(kind) => LiveType::Kind(kind),
+            Some(kind) => match crate::iterators::inner_kinds(value.object(), kind) {
+                Some(inner) => LiveType::Walk(kind, inner),
+                None => LiveType::Kind(kind),
+            },
             None => LiveType::Class(id),
         }
     }

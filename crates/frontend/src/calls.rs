@@ -260,8 +260,9 @@ impl Translator<'_> {
                 return Ok(());
             }
         }
+        let made = self.made_by_call(count, 0)?;
         if self.call_moving(count, None)? {
-            return Ok(());
+            return self.note_made(made);
         }
         let mut arguments = Vec::new();
         for depth in (1..=count).rev() {
@@ -280,7 +281,8 @@ impl Translator<'_> {
         {
             self.function.values[result].ty = Type::Exact(kind);
         }
-        self.finish_call(count, result)
+        self.finish_call(count, result)?;
+        self.note_made(made)
     }
 
     /// Takes a call's operands off the stack, pushes its result, releases the operands.
@@ -367,6 +369,9 @@ impl Translator<'_> {
         count: u32,
         instruction: &Instruction,
     ) -> Result<bool, Bailout> {
+        if self.make_for_loop(kind, count, instruction)? {
+            return Ok(true);
+        }
         if count != 1 {
             return Ok(false);
         }
@@ -546,6 +551,7 @@ fn builtin_constructs_exactly(kind: Kind) -> bool {
             | Kind::Dict
             | Kind::Set
             | Kind::Enumerate
+            | Kind::Zip
             | Kind::Float
             | Kind::Int
             | Kind::Bool

@@ -55,7 +55,7 @@ pub(crate) struct ResumePoint {
 }
 
 /// Where several paths begin in the middle of an instruction.
-struct Path {
+pub(crate) struct Path {
     state: State,
     before: State,
     before_id: Option<FrameStateId>,
@@ -256,7 +256,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn path(&self) -> Path {
+    pub(crate) fn path(&self) -> Path {
         Path {
             state: self.state.clone(),
             before: self.before.clone(),
@@ -266,7 +266,7 @@ impl Translator<'_> {
     }
 
     /// Starts one of several paths out of one place.
-    fn take(&mut self, path: &Path, block: coluber_ir::Block) {
+    pub(crate) fn take(&mut self, path: &Path, block: coluber_ir::Block) {
         self.block = Some(block);
         self.state = path.state.clone();
         self.before = path.before.clone();

@@ -271,8 +271,12 @@ impl Translator<'_> {
             Bytecode::Call { count } => self.call(count, instruction)?,
             Bytecode::CallKw { count } => {
                 let names = self.peek(1)?;
-                if self.call_directly_kw(count, names, instruction)? || self.call_moving(count, Some(names))? {
+                if self.call_directly_kw(count, names, instruction)? {
                     return Ok(());
+                }
+                let made = self.made_by_call(count, 1)?;
+                if self.call_moving(count, Some(names))? {
+                    return self.note_made(made);
                 }
                 let callable = self.peek(count + 3)?;
                 let mut arguments = Vec::new();
@@ -287,6 +291,7 @@ impl Translator<'_> {
                 let result = self.emit_value(Op::CallKw { callable, self_or_null, arguments, names, state });
                 let names = self.pop()?;
                 self.finish_call(count, result)?;
+                self.note_made(made)?;
                 self.release(names);
             }
             Bytecode::CallFunctionEx => {
@@ -333,7 +338,7 @@ impl Translator<'_> {
             Bytecode::PopJumpIfTrue { .. } => self.branch(true)?,
             Bytecode::PopJumpIfNone { .. } => self.branch_none(true)?,
             Bytecode::PopJumpIfNotNone { .. } => self.branch_none(false)?,
-            Bytecode::GetIter => self.get_iter()?,
+            Bytecode::GetIter => self.get_iter(instruction)?,
             Bytecode::ForIter { .. } => self.for_iter(instruction)?,
             Bytecode::EndFor => {
                 let slot = self.pop_slot()?;

@@ -8,7 +8,7 @@ use coluber_ir::ops::{ExitReason, IteratorField};
 use coluber_ir::{Helper, Op};
 
 impl Translator<'_> {
-    pub(crate) fn get_iter(&mut self) -> Result<(), Bailout> {
+    pub(crate) fn get_iter(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
         let iterable = self.peek(1)?;
         let code = self.code();
         if code.indexed_loops && matches!(self.kind(iterable), Some(Kind::List | Kind::Tuple)) {
@@ -18,12 +18,15 @@ impl Translator<'_> {
         }
         if code.indexed_loops && self.settings.speculate {
             // The interpreter decides by the exact type; feedback of the loop that follows says which it was.
-            if let Some(kind) = self.following_loop_kind() {
+            if let Some(kind) = self.following_loop_kind(instruction) {
                 self.guard_kind(iterable, kind);
                 let index = self.int(0);
                 self.push_slot(Slot::TaggedInt(index));
                 return Ok(());
             }
+        }
+        if self.get_builtin_iterator(instruction)? {
+            return Ok(());
         }
         // Of a list or tuple that nobody expected, an iterator object is as good as the pair.
         let iterator = self.invoke(Helper::GetIter, &[iterable]).expect("an iterator is a result");
@@ -36,13 +39,8 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn following_loop_kind(&self) -> Option<Kind> {
-        let code = self.code();
-        let position = code.instructions.partition_point(|other| other.offset <= self.source.1);
-        let next = code.instructions.get(position)?;
-        if !matches!(next.op, coluber_bytecode::Op::ForIter { .. }) || self.gave_up(next) {
-            return None;
-        }
+    fn following_loop_kind(&self, instruction: &Instruction) -> Option<Kind> {
+        let next = self.loop_behind(instruction).filter(|next| !self.gave_up(next))?;
         match next.feedback {
             Feedback::Seen(Seen::List) => Some(Kind::List),
             Feedback::Seen(Seen::Tuple) => Some(Kind::Tuple),
@@ -58,6 +56,9 @@ impl Translator<'_> {
         let slots = self.code().iterator_slots;
         let Slot::Value(iterator) = self.peek_slot(slots)? else { return Ok(()) };
         if slots == 2 && self.peek_slot(1)? != Slot::Null {
+            return Ok(());
+        }
+        if self.is_fresh(iterator) {
             return Ok(());
         }
         let known = self.kind(iterator);
@@ -76,16 +77,11 @@ impl Translator<'_> {
         }
         let iterator = self.guard_kind(iterator, kind);
         let state = self.before();
-        let parts = self.range_parts(iterator);
         match self.other_holder(iterator) {
-            _ if parts.is_some() => None,
             Some(other) => self.emit(Op::GuardSharedPair { value: iterator, other, state }),
             None => self.emit(Op::GuardUnique { value: iterator, state }),
         };
-        let slot = if let Some((start, step)) = parts {
-            let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
-            Slot::Range { object: iterator, start, length, step }
-        } else if kind == Kind::RangeIterator {
+        let slot = if kind == Kind::RangeIterator {
             let start = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStart });
             let length = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeLength });
             let step = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::RangeStep });
@@ -152,12 +148,10 @@ impl Translator<'_> {
             }
             Slot::Sequence { object, index } => {
                 let is_list = self.kind(object) == Some(Kind::ListIterator);
+                let kind = if is_list { Kind::List } else { Kind::Tuple };
                 let sequence = self.emit_value(Op::IteratorSequence { iterator: object });
-                let sequence = self.emit_value(Op::AssumeKind {
-                    value: sequence,
-                    kind: if is_list { Kind::List } else { Kind::Tuple },
-                });
-                self.indexed_step(sequence, index, is_list, move |this, next| {
+                let sequence = self.emit_value(Op::AssumeKind { value: sequence, kind });
+                self.indexed_step(sequence, index, kind, move |this, next| {
                     this.state.top_mut().stack[position] = Slot::Sequence { object, index: next };
                 })
             }
@@ -166,18 +160,20 @@ impl Translator<'_> {
                 let kind = match (self.kind(sequence), &instruction.feedback) {
                     (Some(Kind::List), _) | (None, Feedback::Seen(Seen::List)) => Kind::List,
                     (Some(Kind::Tuple), _) | (None, Feedback::Seen(Seen::Tuple)) => Kind::Tuple,
+                    (Some(Kind::Str), _) => Kind::Str,
                     _ => {
-                        // A str or bytes, in the rest of a loop that was running when the unit was entered.
+                        // Bytes, in the rest of a loop that was running when the unit was entered.
                         let state = self.before();
                         self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
                         return Ok(());
                     }
                 };
                 let sequence = self.guard_kind(sequence, kind);
-                self.indexed_step(sequence, index, kind == Kind::List, move |this, next| {
+                self.indexed_step(sequence, index, kind, move |this, next| {
                     this.state.top_mut().stack[position + 1] = Slot::TaggedInt(next);
                 })
             }
+            Slot::Value(_) if self.walk(instruction)? => Ok(()),
             Slot::Value(iterator) => {
                 let item = match self.loop_sink(instruction)? {
                     Some(sink) => self.invoke(Helper::IterNextInto, &[iterator, sink]),
@@ -195,26 +191,26 @@ impl Translator<'_> {
         }
     }
 
-    /// One step over a list or tuple.
+    /// One step over a list, tuple or str.
     fn indexed_step(
         &mut self,
         sequence: coluber_ir::Value,
         index: coluber_ir::Value,
-        is_list: bool,
+        kind: Kind,
         advance: impl FnOnce(&mut Self, coluber_ir::Value),
     ) -> Result<(), Bailout> {
-        let length = self.emit_value(if is_list {
-            Op::ListLength { list: sequence }
-        } else {
-            Op::TupleLength { tuple: sequence }
-        });
+        let length = match kind {
+            Kind::List => self.emit_value(Op::ListLength { list: sequence }),
+            Kind::Tuple => self.emit_value(Op::TupleLength { tuple: sequence }),
+            _ => self.invoke(Helper::BuiltinLength, &[sequence]).expect("a length is a result"),
+        };
         let condition = self.emit_value(Op::IntCompare { comparison: Comparison::Less, left: index, right: length });
         self.split(condition, |this| {
-            let item = this.emit_value(if is_list {
-                Op::ListGet { list: sequence, index }
-            } else {
-                Op::TupleGet { tuple: sequence, index }
-            });
+            let item = match kind {
+                Kind::List => this.emit_value(Op::ListGet { list: sequence, index }),
+                Kind::Tuple => this.emit_value(Op::TupleGet { tuple: sequence, index }),
+                _ => this.invoke(Helper::StrGet, &[sequence, index]).expect("a character is a result"),
+            };
             let one = this.int(1);
             let next = this.emit_value(Op::IntAdvance { left: index, right: one });
             advance(this, next);

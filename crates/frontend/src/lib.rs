@@ -11,6 +11,8 @@
 //! * `generators`: where generators are resumed and suspended;
 //! * `operators`: operators of user-defined classes;
 //! * `handlers`: ways of exceptions to their handlers; `quiet`: handlers for which no exception is made;
+//! * `walks`: loops over `enumerate`, `zip`, dicts and other builtin iterators;
+//! * `loop_targets`: whether the targets of a loop keep what it gives them;
 //! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
@@ -25,6 +27,7 @@ mod callees;
 mod calls;
 mod closures;
 mod direct;
+mod entry;
 mod generators;
 pub mod graph;
 mod handlers;
@@ -35,6 +38,7 @@ mod iteration;
 mod known_class;
 mod liveness;
 mod locals;
+mod loop_targets;
 mod names;
 mod numbers;
 mod operators;
@@ -47,6 +51,7 @@ mod sequences;
 mod slices;
 pub mod state;
 mod translator;
+mod walks;
 
 pub use bailout::{Bailout, BailoutReason};
 

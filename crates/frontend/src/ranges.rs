@@ -1,10 +1,11 @@
-//! `for` loops over `range(...)`: the iterator is made at once, without the range, and its parts are known.
+//! `for` loops over `range(...)`: the iterator is made at once, without the range, of its parts.
 
 use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Code, Kind, ObjectValue, Op as Bytecode};
-use coluber_ir::{Helper, Op, Type, Value};
+use coluber_ir::ops::{Overflow, Walker};
+use coluber_ir::{Op, Type, Value};
 
 /// Bounds smaller than this cannot make a position overflow, whatever the step (which is smaller than [`STEPS`]).
 const BOUNDS: i64 = 1 << 61;
@@ -44,8 +45,17 @@ impl Translator<'_> {
             None => self.int(0),
         };
         let stop = self.range_bound(stop);
+        // If there is nothing to walk, the number of what is left is not positive.
+        let (left, right) = if step > 0 { (stop, start) } else { (start, stop) };
+        let (overflow, state) = (Overflow::Impossible, self.before());
+        let mut length = self.emit_value(Op::IntSubtract { left, right, overflow, state });
+        if step.abs() > 1 {
+            let (more, right) = (self.int(step.abs() - 1), self.int(step.abs()));
+            let left = self.emit_value(Op::IntAdd { left: length, right: more, overflow, state });
+            length = self.emit_value(Op::IntFloorDivide { left, right, state });
+        }
         let step = self.int(step);
-        let iterator = self.invoke(Helper::RangeIterator, &[start, stop, step]).expect("an iterator is a result");
+        let iterator = self.emit_value(Op::MakeIterator { walker: Walker::Range, parts: vec![start, length, step] });
         let mut popped = Vec::new();
         for _ in 0..count {
             popped.push(self.pop()?);
@@ -76,13 +86,5 @@ impl Translator<'_> {
             self.emit(Op::GuardTrue { condition, state });
         }
         bound
-    }
-
-    /// First position and step of an iterator that the unit made.
-    pub(crate) fn range_parts(&self, iterator: Value) -> Option<(Value, Value)> {
-        match self.function.def_op(self.function.root(iterator)) {
-            Some(Op::Invoke { helper: Helper::RangeIterator, arguments, .. }) => Some((arguments[0], arguments[2])),
-            _ => None,
-        }
     }
 }

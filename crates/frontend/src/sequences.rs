@@ -176,7 +176,9 @@ impl Translator<'_> {
     pub(crate) fn unpack_sequence(&mut self, count: u32, instruction: &Instruction) -> Result<(), Bailout> {
         let sequence = self.peek(1)?;
         let kind = self.container_kind(sequence, instruction);
+        let made = self.items_of_step(sequence, count, instruction);
         let items: Vec<Value> = match kind {
+            _ if made.is_some() => made.unwrap_or_default(),
             Some(kind @ (Kind::Tuple | Kind::List)) => {
                 let sequence = self.guard_kind(sequence, kind);
                 let is_list = kind == Kind::List;

@@ -8,6 +8,8 @@
 //! first place that is filled takes it, the others add one. A borrowed one adds a reference in each place.
 
 use crate::Resume;
+use crate::fields::Immediate;
+use crate::ops::Walker;
 use coluber_bytecode::ObjectId;
 use rustc_hash::FxHashMap as HashMap;
 use std::sync::Arc;
@@ -98,6 +100,8 @@ pub enum VirtualShape {
         /// Where its fields are: offsets in bytes.
         offsets: Vec<u32>,
     },
+    /// An iterator.
+    Iterator(Walker),
 }
 
 /// One frame to be made.
@@ -248,8 +252,12 @@ fn write_virtual(bytes: &mut Vec<u8>, object: &ExitVirtual) {
     let tag = match &object.shape {
         VirtualShape::Tuple => 15,
         VirtualShape::Instance { .. } => 16,
+        VirtualShape::Iterator(_) => 17,
     };
     write(bytes, tag);
+    if let VirtualShape::Iterator(walker) = object.shape {
+        write(bytes, walker as u64);
+    }
     write(bytes, object.id.into());
     write(bytes, object.fields.len() as u64);
     if let VirtualShape::Instance { class, offsets } = &object.shape {
@@ -259,13 +267,16 @@ fn write_virtual(bytes: &mut Vec<u8>, object: &ExitVirtual) {
     object.fields.iter().for_each(|field| write_value(bytes, field));
 }
 
-fn read_virtual(from: &mut Reader, is_instance: bool) -> ExitValue {
+fn read_virtual(from: &mut Reader, tag: u64) -> ExitValue {
+    let walker = if tag == 17 { Walker::samples().get(from.number() as usize).copied() } else { None };
     let (id, count) = (from.word(), from.number());
-    let shape = if is_instance {
-        let class = ObjectId(from.word());
-        VirtualShape::Instance { class, offsets: (0..count).map(|_| from.word()).collect() }
-    } else {
-        VirtualShape::Tuple
+    let shape = match walker {
+        Some(walker) => VirtualShape::Iterator(walker),
+        None if tag == 16 => {
+            let class = ObjectId(from.word());
+            VirtualShape::Instance { class, offsets: (0..count).map(|_| from.word()).collect() }
+        }
+        None => VirtualShape::Tuple,
     };
     let fields = (0..count).map(|_| read_value(from)).collect();
     ExitValue::Virtual(Arc::new(ExitVirtual { id, shape, fields }))
@@ -293,8 +304,7 @@ fn read_value(from: &mut Reader) -> ExitValue {
         12 => ExitValue::SequenceIterator { object: from.word(), owned: from.flag(), index: from.word() },
         13 => ExitValue::IntConstant(from.signed()),
         14 => ExitValue::TaggedIntConstant(from.signed()),
-        15 => read_virtual(from, false),
-        16 => read_virtual(from, true),
+        tag @ 15..=17 => read_virtual(from, tag),
         tag => unreachable!("no value has the tag {tag}"),
     }
 }

@@ -155,6 +155,21 @@ macro_rules! for_each_helper {
             Send(O, O, out) -> O, python;
             /// Next item, or the mark that `IsExhausted` tests.
             IterNext(O) -> O, python;
+            /// `iter(object)` of an exact builtin type for which that runs no Python code.
+            BuiltinIterator(O) -> O, raises;
+            /// What an iterator does that has no item left, or has to raise.
+            EndIteration(O) -> U, python;
+            /// Next step of an iterator over an exact dict: 1, and the key (0) or value (1), or the key and the value (2); 0,
+            /// and None, if the iterator has to say itself why there is none.
+            DictStep(O, I, out) -> I, quiet;
+            /// Both items of the next pair of an `enumerate` or `zip`. False, and None: there is none.
+            PairNext(O, out) -> B, python;
+            /// The pair that an `enumerate`, `zip` or iterator over items gave last, which it holds for its next step; None for
+            /// any other object, and if somebody else has the pair. The iterator gets an empty pair.
+            TakePair(O) -> O, raises;
+            /// Iterator number `index` that an `enumerate` or `zip` walks; the iterator itself
+            /// if there is none.
+            IteratorPart(O, I) -> O, quiet;
             /// `str`, `repr` or `ascii` by the number in `CONVERT_VALUE`.
             ConvertValue(O, I) -> O, python;
             /// `format(object, '')`, or the object itself if it is a str.
@@ -213,8 +228,6 @@ macro_rules! for_each_helper {
             DictGet(O, O) -> O, python;
             /// Looks a str or int up in an exact dict: 1 and output 0 if it is there, 0 if it is not, -1 if that takes Python code.
             DictFind(O, O, out) -> I, quiet;
-            /// The iterator of `range(start, stop, step)`: bounds below 2^61, a step other than 0 below 2^31.
-            RangeIterator(I, I, I) -> O, raises;
             /// `next(object)`: the item, or the mark that `IsExhausted` tests.
             Next(O) -> O, python;
             /// `left % right` of floats, divisor not zero.
@@ -316,7 +329,6 @@ impl Helper {
     pub fn result_type(self) -> Option<Type> {
         match self.result() {
             HelperType::O => Some(match self {
-                Helper::RangeIterator => Type::Exact(crate::Kind::RangeIterator),
                 Helper::BuildTuple | Helper::MakePair => Type::Exact(crate::Kind::Tuple),
                 Helper::BuildList | Helper::ListSlice => Type::Exact(crate::Kind::List),
                 Helper::BuildSet => Type::Exact(crate::Kind::Set),

@@ -310,6 +310,13 @@ impl<H: Host> Interpreter<'_, '_, H> {
         Ok(object)
     }
 
+    /// A part of an iterator: a number, or an object with a reference.
+    fn given_part(&mut self, value: Value) -> Result<Datum<H::Object>, Stop> {
+        let datum = self.datum(value)?;
+        self.give(value, datum);
+        Ok(datum)
+    }
+
     /// What a suspended frame holds in a slot.
     fn suspended_slot(&mut self, value: Value) -> Result<FrameSlot<H::Object>, Stop> {
         let datum = self.datum(value)?;
@@ -694,7 +701,9 @@ impl<H: Host> Interpreter<'_, '_, H> {
 
             // ---- objects that do not exist yet, and how they come to exist
             // Only states name them: see `place_virtual`.
-            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } => return Ok(Next::Continue(None)),
+            Op::VirtualTuple { .. } | Op::VirtualInstance { .. } | Op::VirtualIterator { .. } => {
+                return Ok(Next::Continue(None));
+            }
             Op::MakeTuple { items } => {
                 let items = items.iter().map(|item| self.given(*item)).collect::<Result<_, _>>()?;
                 Some(Datum::Object(self.make_tuple(items)?))
@@ -702,6 +711,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
             Op::MakeInstance { class, offsets, values } => {
                 let values = values.iter().map(|value| self.given(*value)).collect::<Result<_, _>>()?;
                 Some(Datum::Object(self.make_instance(*class, &offsets.0, values)?))
+            }
+            Op::MakeIterator { walker, parts } => {
+                let parts = parts.iter().map(|part| self.given_part(*part)).collect::<Result<_, _>>()?;
+                Some(Datum::Object(self.host.new_iterator(*walker, parts)))
             }
 
             // ---- attributes, cells, iterators
@@ -748,6 +761,10 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 Some(or_null(self.host.iterator_sequence(iterator)))
             }
 
+            Op::TakeSequence { iterator } => {
+                let iterator = self.object(*iterator)?;
+                Some(or_null(self.host.take_sequence(iterator)))
+            }
             Op::ProfileOperands { .. } => None,
 
             // ---- calls

@@ -141,8 +141,62 @@ pub enum IteratorField {
     RangeStep,
     /// Values left in a range iterator.
     RangeLength,
-    /// Next index of a list or tuple iterator.
+    /// Next index of an iterator over a sequence.
     SequenceIndex,
+    /// Next number of an `enumerate`; the highest one if it counts in objects.
+    EnumerateIndex,
+}
+
+/// A builtin iterator that compiled code makes itself, or does without: its sort, which says what it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Immediate)]
+pub enum Walker {
+    /// Over a range: next value, how many are left, step.
+    Range,
+    /// Over a list: the list, next index.
+    List,
+    /// Over a tuple: the tuple, next index.
+    Tuple,
+    /// Over a list from its end: the list, next index.
+    Reversed,
+    /// `enumerate`: the iterator, next number.
+    Enumerate,
+    /// `zip`: the tuple of its iterators.
+    Zip,
+}
+
+impl Walker {
+    /// Its builtin type.
+    pub fn kind(self) -> Kind {
+        match self {
+            Walker::Range => Kind::RangeIterator,
+            Walker::List => Kind::ListIterator,
+            Walker::Tuple => Kind::TupleIterator,
+            Walker::Reversed => Kind::ReverseIterator,
+            Walker::Enumerate => Kind::Enumerate,
+            Walker::Zip => Kind::Zip,
+        }
+    }
+
+    /// Whether one of its parts is a number.
+    pub fn is_number(self, part: u32) -> bool {
+        match self {
+            Walker::Range => true,
+            Walker::Zip => false,
+            _ => part == 1,
+        }
+    }
+
+    /// Which of its parts a field is.
+    pub fn part(self, field: IteratorField) -> Option<u32> {
+        match (self, field) {
+            (Walker::Range, IteratorField::RangeStart) => Some(0),
+            (Walker::Range, IteratorField::RangeLength) => Some(1),
+            (Walker::Range, IteratorField::RangeStep) => Some(2),
+            (Walker::List | Walker::Tuple | Walker::Reversed, IteratorField::SequenceIndex)
+            | (Walker::Enumerate, IteratorField::EnumerateIndex) => Some(1),
+            _ => None,
+        }
+    }
 }
 
 /// Where and how a sequence of plain numbers keeps them.
@@ -533,6 +587,9 @@ pub enum Op {
     /// The same for an instance of a class: the inline values and `__slots__` members at `offsets` are set, in this order.
     #[op(takes(Any), result = Object, refs = promised, pure)]
     VirtualInstance { object: u32, class: ObjectId, offsets: Offsets, values: Vec<Value> },
+    /// The same for an iterator.
+    #[op(takes(Any), result = custom, refs = promised, pure)]
+    VirtualIterator { object: u32, walker: Walker, parts: Vec<Value> },
     /// A new tuple. May raise MemoryError only.
     #[op(result = Exact(Tuple), refs = owned, steals(items), pure)]
     MakeTuple { items: Vec<Value> },
@@ -540,6 +597,9 @@ pub enum Op {
     /// MemoryError only.
     #[op(result = Object, refs = owned, steals(values), pure)]
     MakeInstance { class: ObjectId, offsets: Offsets, values: Vec<Value> },
+    /// A new iterator. May raise MemoryError only.
+    #[op(takes(Any), result = custom, refs = owned, steals(parts), pure)]
+    MakeIterator { walker: Walker, parts: Vec<Value> },
 
     // ---- attributes
     /// The attribute `offset` bytes into the object; exits if it is unset.
@@ -590,9 +650,12 @@ pub enum Op {
     /// Sets a field of an iterator object: its position goes back from registers.
     #[op(takes(value: I64), writes(Iterators))]
     StoreIterator { iterator: Value, field: IteratorField, value: Value },
-    /// The list or tuple of an exact list or tuple iterator; NULL if it is exhausted.
+    /// What an iterator over a list, tuple or str walks, from either end; NULL if it is exhausted.
     #[op(result = Nullable, refs = borrowed, reads(Iterators))]
     IteratorSequence { iterator: Value },
+    /// Takes what an iterator over a sequence walks out of it, which then is exhausted.
+    #[op(result = Nullable, refs = owned, reads(Iterators), writes(Iterators))]
+    TakeSequence { iterator: Value },
     /// Exits unless the compiled code holds the only reference, so that nobody sees the object's fields.
     #[op(reads(Iterators), exits)]
     GuardUnique { value: Value, state: FrameStateId },
@@ -716,6 +779,7 @@ impl Op {
                 ty if ty.kind() == Some(*kind) => ty,
                 _ => Type::Exact(*kind),
             }),
+            Op::VirtualIterator { walker, .. } | Op::MakeIterator { walker, .. } => Some(Type::Exact(walker.kind())),
             Op::Invoke { helper, .. } => helper.result_type(),
             other => unreachable!("{other:?} has no custom result type"),
         }

@@ -64,6 +64,7 @@ fn open(module: &Bound<'_, PyModule>, settings: &HashMap<String, String>) -> Res
     let options = read_options(py, &registry.names(), settings)?;
     LOG.configure(&options.log);
     check_layout(attached).map_err(Refusal::Off)?;
+    coluber_cpython::iterators::prepare(attached);
     let strategy = registry.get(&options.strategy).ok_or_else(|| Refusal::Off("the strategy is gone".into()))?;
     let services = Arc::new(road::services(attached, &options));
     let without = road::open(attached, &options).map_err(Refusal::Off)?;

@@ -1,4 +1,4 @@
-//! Does without tuples and instances that nobody else sees, and makes the others where somebody comes to see them.
+//! Does without tuples, instances and iterators that nobody else sees, and makes the others where somebody comes to see them.
 //!
 //! ```text
 //! v3 = Invoke BuildTuple, [v1, v2], fs4         v5 = Dup v1
@@ -25,6 +25,8 @@
 //! fields hold the references they would hold, so what they refer to lives as long, and dies in the order of the
 //! interpreter (`tupledealloc`, `clear_inline_values`). Classes with finalizers are left alone. Identity: one value stands
 //! for one object in all states, and numbers in fields keep their boxes while anything else may refer to them.
+//!
+//! Iterators hold their positions in registers: these are fields like others, which loops pass from iteration to iteration.
 //!
 //! Left alone: lists, sets, dicts, cells, slices; objects that contain themselves. "Does
 //! not fire": `keeps_tuple_that_escapes`, `keeps_instance_with_finalizer`, `keeps_object_that_is_in_two_places_of_a_loop`,
@@ -90,7 +92,7 @@ impl Pass for RemoveAllocations {
         if !cfg.is_reducible() {
             return false;
         }
-        let mut plan = Plan::default();
+        let mut plan = Plan { varying: stepped(function, &cfg), ..Plan::default() };
         for _ in 0..MAX_ATTEMPTS {
             let mut attempt = function.clone();
             match walk::Walk::new(&mut attempt, &cfg, &mut plan).run() {
@@ -113,6 +115,7 @@ pub(crate) fn allocation(function: &Function, op: &Op) -> Option<Form> {
         Op::Invoke { helper: Helper::BuildTuple | Helper::MakePair, arguments, .. } if !arguments.is_empty() => {
             Some(Form::Tuple)
         }
+        Op::MakeTuple { items } if !items.is_empty() => Some(Form::Tuple),
         Op::Invoke { helper: Helper::NewInstance, arguments, .. } => {
             let Type::Constant(class, _) = function.ty(arguments[0]) else { return None };
             match &function.objects.get(class).value {
@@ -122,8 +125,47 @@ pub(crate) fn allocation(function: &Function, op: &Op) -> Option<Form> {
                 _ => None,
             }
         }
+        Op::MakeIterator { walker, .. } => Some(Form::Iterator(*walker)),
         Op::BoxInt { .. } => Some(Form::Number(Type::I64)),
         Op::BoxFloat { .. } => Some(Form::Number(Type::F64)),
+        _ => None,
+    }
+}
+
+/// Positions of iterators that loops step on: they differ from iteration to iteration.
+fn stepped(function: &Function, cfg: &Cfg) -> HashSet<(Block, Value, u32)> {
+    let mut found = HashSet::default();
+    for &block in cfg.rpo() {
+        for &inst in &function.blocks[block].insts {
+            let Op::StoreIterator { iterator, field, .. } = &function.insts[inst].op else { continue };
+            let Some(made) = made_by(function, *iterator) else { continue };
+            let Some(Op::MakeIterator { walker, .. }) = function.def_op(made) else { continue };
+            let mut around = cfg.loop_of(block);
+            while let (Some(each), Some(part)) = (around, walker.part(*field)) {
+                found.insert((cfg.loops()[each].header, made, part));
+                around = cfg.loops()[each].parent;
+            }
+        }
+    }
+    found
+}
+
+/// The allocation that a value comes from, as far as that can be seen.
+fn made_by(function: &Function, value: Value) -> Option<Value> {
+    let root = function.root(value);
+    match function.def_op(root)? {
+        Op::MakeIterator { .. } | Op::MakeTuple { .. } => Some(root),
+        Op::LoadPart { object, .. } => match function.def_op(made_by(function, *object)?)? {
+            Op::MakeIterator { parts, .. } => made_by(function, parts[0]),
+            _ => None,
+        },
+        Op::TupleGet { tuple, index } => {
+            let Some(Op::IntConstant { value }) = function.def_op(*index) else { return None };
+            match function.def_op(made_by(function, *tuple)?)? {
+                Op::MakeTuple { items } => made_by(function, *items.get(*value as usize)?),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

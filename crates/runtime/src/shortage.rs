@@ -1,4 +1,4 @@
-//! What happens when there is no memory for a number, or for a tuple or instance that compiled code did without for a while.
+//! What happens when there is no memory for a number, or for a tuple, instance or iterator that compiled code did without for a while.
 //!
 //! Compiled code makes these objects at places where no exception can be raised. When one cannot be made, a stand-in
 //! takes its place: an immortal object in memory of this library, whose allocator has a reserve. The activation is told to
@@ -8,9 +8,13 @@
 //! A stand-in is never freed. A program that survives many shortages pays for each.
 
 use crate::enter::{ATTENTION, attention};
+use crate::helpers::{part, set_range};
 use crate::observers;
+use coluber_cpython::iterators::{enumerate, zip};
 use coluber_cpython::layout;
+use coluber_cpython::pool::type_of_kind;
 use coluber_cpython::raw::{Attached, ThreadState, TypeRef};
+use coluber_ir::ops::Walker;
 use pyo3_ffi::{PyErr_Clear, PyErr_NoMemory, PyFloat_Type, PyLong_Type, PyObject, PyTuple_Type, PyTypeObject};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -138,6 +142,42 @@ pub unsafe fn instance(class: *mut PyObject) -> *mut PyObject {
         }
         pyo3_ffi::Py_INCREF(class.cast());
         object.cast()
+    }
+}
+
+/// An iterator of its parts, the first one of which may be an object whose reference it takes, see [`int`].
+///
+/// # Safety
+/// Attached; the words that the walker says.
+#[cold]
+pub unsafe fn iterator(walker: Walker, word: impl Fn(usize) -> u64) -> *mut PyObject {
+    /// More than any of the structures.
+    const SIZE: usize = 64;
+    // SAFETY: the fields lie in the words. A tuple that others hold is not used again for the next pair.
+    unsafe {
+        note();
+        let object = Some(word(0) as *mut PyObject).filter(|object| *object != pyo3_ffi::Py_None());
+        let object = object.unwrap_or(std::ptr::null_mut());
+        let iterator: *mut PyObject = immortal_of(type_of_kind(walker.kind()).0.cast(), 0, SIZE).cast();
+        let none = || tuple(&[pyo3_ffi::Py_None(), pyo3_ffi::Py_None()]);
+        match walker {
+            Walker::Range => set_range(iterator, word),
+            Walker::List | Walker::Tuple | Walker::Reversed => {
+                part::<u64>(iterator, layout::list_iterator::IT_INDEX).write(word(1));
+                part::<*mut PyObject>(iterator, layout::list_iterator::IT_SEQ).write(object);
+            }
+            Walker::Enumerate => {
+                part::<u64>(iterator, enumerate::INDEX).write(word(1));
+                part::<*mut PyObject>(iterator, enumerate::ITERATOR).write(object);
+                part::<*mut PyObject>(iterator, enumerate::RESULT).write(none());
+            }
+            Walker::Zip => {
+                part::<usize>(iterator, zip::COUNT).write(2);
+                part::<*mut PyObject>(iterator, zip::ITERATORS).write(object);
+                part::<*mut PyObject>(iterator, zip::RESULT).write(none());
+            }
+        }
+        iterator
     }
 }
 

@@ -14,7 +14,7 @@ use crate::plan::{Fill, Make};
 use crate::unit::UnitRecord;
 use coluber_cpython::raw::{Attached, StackRef};
 use coluber_ir::exit_table::VirtualShape;
-use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_Clear, PyObject};
+use pyo3_ffi::{Py_DECREF, Py_NewRef, PyErr_Clear, PyLong_AsLongLong, PyObject};
 use std::ptr;
 
 /// An object made for an observer.
@@ -105,7 +105,7 @@ pub unsafe fn release(made: Vec<*mut PyObject>) -> bool {
     is_complete
 }
 
-/// A new tuple or instance that takes the references.
+/// A new tuple, instance or iterator that takes the references.
 unsafe fn new_object(unit: &UnitRecord, shape: &VirtualShape, values: &[*mut PyObject]) -> *mut PyObject {
     // SAFETY: the values come with references; the class is one whose instances the default allocator makes, and its
     // layout was checked when the unit was compiled.
@@ -115,6 +115,20 @@ unsafe fn new_object(unit: &UnitRecord, shape: &VirtualShape, values: &[*mut PyO
             VirtualShape::Instance { class, offsets } => {
                 let class = unit.objects[class.0 as usize];
                 helpers::make_instance(class, offsets, values)
+            }
+            VirtualShape::Iterator(walker) => {
+                // Numbers have been boxed on the way.
+                let open = |(number, &value): (usize, &*mut PyObject)| {
+                    if walker.is_number(number as u32) {
+                        let word = PyLong_AsLongLong(value) as u64;
+                        Py_DECREF(value);
+                        word
+                    } else {
+                        value as u64
+                    }
+                };
+                let words: Vec<u64> = values.iter().enumerate().map(open).collect();
+                helpers::make_iterator(*walker as u64, words.as_ptr())
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the interpreter asks of the world of objects.
 
 use super::{Datum, Frame};
-use crate::ops::{IteratorField, Packed};
+use crate::ops::{IteratorField, Packed, Walker};
 use crate::{Helper, Kind, ObjectId};
 
 /// An exception was set; the host knows which.
@@ -132,12 +132,16 @@ pub trait Host {
     fn cell(&mut self, cell: Self::Object) -> Option<Self::Object>;
     /// Sets a cell or empties it; what was there. References go both ways.
     fn set_cell(&mut self, cell: Self::Object, value: Option<Self::Object>) -> Option<Self::Object>;
+    /// A new iterator of its parts, objects with their references.
+    fn new_iterator(&mut self, walker: Walker, parts: Vec<Datum<Self::Object>>) -> Self::Object;
     /// A field of an iterator.
     fn iterator_field(&mut self, iterator: Self::Object, field: IteratorField) -> i64;
     /// Sets a field of an iterator.
     fn set_iterator_field(&mut self, iterator: Self::Object, field: IteratorField, value: i64);
     /// The list or tuple of an iterator, borrowed; `None` if it is exhausted.
     fn iterator_sequence(&mut self, iterator: Self::Object) -> Option<Self::Object>;
+    /// The same, with its reference; the iterator is exhausted.
+    fn take_sequence(&mut self, iterator: Self::Object) -> Option<Self::Object>;
     /// Whether a result of `IterNext` says that there is no next item.
     fn is_exhausted(&mut self, item: Self::Object) -> bool;
 

@@ -99,6 +99,12 @@ impl<H: Host> Interpreter<'_, '_, H> {
         let op = self.function.def_op(value).expect("it has a definition");
         let mut operands = Vec::new();
         op.for_each_operand(|operand| operands.push(operand));
+        if let Op::VirtualIterator { walker, .. } = op {
+            let parts = operands.into_iter().map(|part| self.place(part, taken)).collect::<Result<_, _>>()?;
+            let object = self.host.new_iterator(*walker, parts);
+            taken.made.insert(value, object);
+            return Ok(Datum::Object(object));
+        }
         let mut items = Vec::new();
         for operand in operands {
             items.push(match self.place(operand, taken)? {

@@ -6,7 +6,7 @@
 //! ([`Model::check_balance`]).
 
 use super::{Datum, Frame, FrameSlot, Host, PackedItem, Raised, scalars};
-use crate::ops::{IteratorField, Packed};
+use crate::ops::{IteratorField, Packed, Walker};
 use crate::{Function, Helper, Kind, ObjectId};
 use coluber_bytecode::{Comparison, ObjectValue};
 use std::cmp::Ordering;
@@ -620,6 +620,19 @@ impl Host for Model {
         }
     }
 
+    fn new_iterator(&mut self, walker: Walker, parts: Vec<Datum<Object>>) -> Object {
+        let value = match (walker, &parts[..]) {
+            (Walker::Range, &[Datum::Int(start), Datum::Int(length), Datum::Int(step)]) => {
+                ModelValue::RangeIterator { start, step, length }
+            }
+            (Walker::List | Walker::Tuple, &[Datum::Object(sequence), Datum::Int(index)]) => {
+                ModelValue::SequenceIterator { sequence: Some(sequence), index }
+            }
+            _ => panic!("{walker:?} of {parts:?} is not modelled"),
+        };
+        self.new_object(value)
+    }
+
     fn iterator_field(&mut self, iterator: Object, field: IteratorField) -> i64 {
         match (self.value(iterator), field) {
             (ModelValue::RangeIterator { start, .. }, IteratorField::RangeStart) => *start,
@@ -643,6 +656,13 @@ impl Host for Model {
     fn iterator_sequence(&mut self, iterator: Object) -> Option<Object> {
         match self.value(iterator) {
             ModelValue::SequenceIterator { sequence, .. } => *sequence,
+            other => panic!("{other:?} is no iterator over a sequence"),
+        }
+    }
+
+    fn take_sequence(&mut self, iterator: Object) -> Option<Object> {
+        match self.value_mut(iterator) {
+            ModelValue::SequenceIterator { sequence, .. } => sequence.take(),
             other => panic!("{other:?} is no iterator over a sequence"),
         }
     }
@@ -710,15 +730,6 @@ impl Host for Model {
                     other => panic!("{other:?} is no list"),
                 }
                 return Ok(None);
-            }
-            Helper::RangeIterator => {
-                let [start, stop, step] = [0, 1, 2].map(|index| match arguments[index] {
-                    Datum::Int(int) => int,
-                    ref other => panic!("{other:?} is no int"),
-                });
-                let distance = if step > 0 { stop - start } else { start - stop };
-                let length = if distance > 0 { (distance - 1) / step.abs() + 1 } else { 0 };
-                Datum::Object(self.new_object(ModelValue::RangeIterator { start, step, length }))
             }
             Helper::NewInstance => {
                 let class = match self.value(object(0)) {

@@ -552,6 +552,12 @@ impl Walk<'_> {
         let types = values.iter().map(|(from, value)| self.real_type(*from, *value));
         let ty = types.reduce(Type::join).expect("a join has edges");
         let is_register = register.is_some();
+        let raw = self.function.ty(values[0].1);
+        if !raw.is_object() {
+            // A position of an iterator.
+            let value = self.function.add_parameter(block, raw);
+            return Passed { source, is_register: false, value };
+        }
         // What comes back to a loop may be of any type.
         let ty = register.unwrap_or(if is_header { Type::Object } else { plain(ty) });
         let value = self.function.add_parameter(block, ty);

@@ -1,5 +1,6 @@
 //! Objects that do not exist, at a point of the walk.
 
+use coluber_ir::ops::Walker;
 use coluber_ir::{ObjectId, Type, Value};
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ pub(crate) enum Form {
     Tuple,
     /// An instance of a class whose instances the default allocator makes.
     Instance(ObjectId),
+    /// A builtin iterator; its parts by number, some of which are registers.
+    Iterator(Walker),
     /// An int or float; its only field is the register.
     Number(Type),
 }

@@ -4,6 +4,7 @@ use super::objects::{Form, Object, Place, State};
 use super::{Plan, Stop, allocation};
 use crate::analysis::consumed_roots;
 use coluber_ir::fields::Offsets;
+use coluber_ir::ops::Walker;
 use coluber_ir::{
     Block, Cfg, FrameState, FrameStateId, Function, Helper, Inst, Kind, ObjectId, ObjectValue, Op, Resume, Type, Value,
 };
@@ -209,6 +210,7 @@ impl<'a> Walk<'a> {
         let number = object.as_u32();
         let named = self.emit_value(match form {
             Form::Instance(class) => Op::VirtualInstance { object: number, class, offsets: Offsets(offsets), values },
+            Form::Iterator(walker) => Op::VirtualIterator { object: number, walker, parts: values },
             _ => Op::VirtualTuple { object: number, items: values },
         });
         self.state.objects.get_mut(&object).expect("it is there").named = Some(named);
@@ -239,6 +241,7 @@ impl<'a> Walk<'a> {
         let made = self.emit_value(match data.form {
             Form::Instance(class) => Op::MakeInstance { class, offsets: Offsets(offsets), values },
             Form::Tuple => Op::MakeTuple { items: values },
+            Form::Iterator(walker) => Op::MakeIterator { walker, parts: values },
             Form::Number(Type::I64) => Op::BoxInt { value: values[0] },
             Form::Number(_) => Op::BoxFloat { value: values[0] },
         });
@@ -287,6 +290,7 @@ impl<'a> Walk<'a> {
                     if data.form == Form::Tuple {
                         fields.reverse();
                     }
+                    fields.retain(|(_, field)| self.function.ty(*field).is_object());
                     for (_, field) in fields {
                         self.kill(field, state)?;
                     }
@@ -363,6 +367,9 @@ impl<'a> Walk<'a> {
             Op::Invoke { arguments, .. } if form == Form::Tuple => {
                 fields.extend((0..).zip(arguments.iter().map(|argument| self.root(*argument))));
             }
+            Op::MakeTuple { items: parts } | Op::MakeIterator { parts, .. } => {
+                fields.extend((0..).zip(parts.iter().map(|part| self.root(*part))))
+            }
             Op::BoxInt { value } | Op::BoxFloat { value } => fields.push((0, self.root(*value))),
             _ => {}
         }
@@ -405,6 +412,7 @@ impl<'a> Walk<'a> {
             Form::Tuple => Some(Kind::Tuple),
             Form::Number(Type::I64) => Some(Kind::Int),
             Form::Number(_) => Some(Kind::Float),
+            Form::Iterator(walker) => Some(walker.kind()),
             Form::Instance(_) => None,
         };
         match op {
@@ -420,6 +428,7 @@ impl<'a> Walk<'a> {
         match form {
             Form::Tuple => self.walk_tuple(inst, op, result, object),
             Form::Instance(class) => self.walk_instance(inst, op, result, object, class),
+            Form::Iterator(walker) => Ok(self.walk_iterator(inst, op, result, object, walker)),
             Form::Number(_) => self.walk_number(op, result, object),
         }
     }
@@ -469,6 +478,47 @@ impl<'a> Walk<'a> {
             }
             _ => false,
         })
+    }
+
+    fn walk_iterator(&mut self, inst: Inst, op: &Op, result: Option<Value>, object: Value, walker: Walker) -> bool {
+        let field = |walk: &Self, part: u32| walk.state.objects[&object].field(part);
+        match (op, result) {
+            (Op::LoadIterator { field: wanted, .. }, Some(result)) => {
+                let Some(register) = walker.part(*wanted).and_then(|part| field(self, part)) else { return false };
+                self.renamed.insert(result, register);
+                true
+            }
+            (Op::StoreIterator { field: wanted, value, .. }, _) => {
+                let Some(part) = walker.part(*wanted) else { return false };
+                let value = self.root(*value);
+                let data = self.state.objects.get_mut(&object).expect("it is there");
+                let Some((_, register)) = data.fields.iter_mut().find(|(known, _)| *known == part) else {
+                    return false;
+                };
+                *register = value;
+                self.state.forget_names();
+                true
+            }
+            (Op::IteratorSequence { .. } | Op::LoadPart { .. }, Some(result)) => {
+                let Some(part) = field(self, 0).filter(|_| walker != Walker::Range) else { return false };
+                self.load(inst, result, part);
+                true
+            }
+            (Op::TakeSequence { .. }, Some(result)) => {
+                let none = self.emit_value(Op::NoneConstant {});
+                let data = self.state.objects.get_mut(&object).expect("it is there");
+                let Some((_, sequence)) = data.fields.first_mut().filter(|_| walker.kind() != Kind::RangeIterator)
+                else {
+                    return false;
+                };
+                let taken = std::mem::replace(sequence, none);
+                self.renamed.insert(result, taken);
+                self.state.forget_names();
+                true
+            }
+            (Op::GuardUnique { .. }, _) => self.state.objects[&object].holders.len() == 1,
+            _ => false,
+        }
     }
 
     fn walk_number(&mut self, op: &Op, result: Option<Value>, object: Value) -> Result<bool, Stop> {

@@ -13,6 +13,7 @@ mod names;
 mod numbers;
 mod operators;
 mod slices;
+mod walks;
 
 pub use containers::*;
 pub use exceptions::*;
@@ -23,6 +24,7 @@ pub use names::*;
 pub use numbers::*;
 pub use operators::*;
 pub use slices::*;
+pub use walks::*;
 
 use crate::ffi_extra;
 use coluber_cpython::raw::{Frame, StackRef};
@@ -64,6 +66,7 @@ mod rows {
     pub use super::helper_build_string as BuildString;
     pub use super::helper_build_tuple as BuildTuple;
     pub use super::helper_builtin_is_true as BuiltinIsTrue;
+    pub use super::helper_builtin_iterator as BuiltinIterator;
     pub use super::helper_builtin_length as BuiltinLength;
     pub use super::helper_call_exit as CallExit;
     pub use super::helper_call_function_ex as CallFunctionEx;
@@ -84,7 +87,9 @@ mod rows {
     pub use super::helper_dict_get_or as DictGetOr;
     pub use super::helper_dict_merge as DictMerge;
     pub use super::helper_dict_set as DictSet;
+    pub use super::helper_dict_step as DictStep;
     pub use super::helper_dict_update as DictUpdate;
+    pub use super::helper_end_iteration as EndIteration;
     pub use super::helper_float_floor_divide as FloatFloorDivide;
     pub use super::helper_float_remainder as FloatRemainder;
     pub use super::helper_format_simple as FormatSimple;
@@ -98,6 +103,7 @@ mod rows {
     pub use super::helper_is_true as IsTrue;
     pub use super::helper_iter_next as IterNext;
     pub use super::helper_iter_next_into as IterNextInto;
+    pub use super::helper_iterator_part as IteratorPart;
     pub use super::helper_list_append as ListAppend;
     pub use super::helper_list_extend as ListExtend;
     pub use super::helper_list_insert as ListInsert;
@@ -129,11 +135,11 @@ mod rows {
     pub use super::helper_new_dict as NewDict;
     pub use super::helper_new_instance as NewInstance;
     pub use super::helper_next as Next;
+    pub use super::helper_pair_next as PairNext;
     pub use super::helper_raise as Raise;
     pub use super::helper_raise_init_result as RaiseInitResult;
     pub use super::helper_raise_unbound_cell as RaiseUnboundCell;
     pub use super::helper_raise_unbound_local as RaiseUnboundLocal;
-    pub use super::helper_range_iterator as RangeIterator;
     pub use super::helper_reraise as Reraise;
     pub use super::helper_send as Send;
     pub use super::helper_set_add as SetAdd;
@@ -152,6 +158,7 @@ mod rows {
     pub use super::helper_str_slice as StrSlice;
     pub use super::helper_subscript as Subscript;
     pub use super::helper_sum as Sum;
+    pub use super::helper_take_pair as TakePair;
     pub use super::helper_unpack_ex as UnpackEx;
     pub use super::helper_unpack_sequence as UnpackSequence;
 }

@@ -247,54 +247,6 @@ pub unsafe extern "C" fn helper_get_iter(iterable: Object) -> Object {
     unsafe { PyObject_GetIter(iterable) }
 }
 
-/// # Safety
-/// See [`helper_binary_op`]; the bounds are below 2^61, the step is not 0 and below 2^31.
-pub unsafe extern "C" fn helper_range_iterator(start: i64, stop: i64, step: i64) -> Object {
-    let distance = if step > 0 { stop - start } else { start - stop };
-    // As `get_len_of_range` (CPython 3.14, Objects/rangeobject.c).
-    let length = match distance {
-        ..=0 => 0,
-        _ if step == 1 => distance,
-        _ => (distance - 1) / step.abs() + 1,
-    };
-    // SAFETY: a fresh object of the type, whose fields are these.
-    unsafe {
-        let mut iterator = pop_range_iterator();
-        if iterator.is_null() {
-            iterator = PyObject_New::<PyObject>(&raw mut PyRangeIter_Type);
-        }
-        if !iterator.is_null() {
-            let field = |offset: usize| iterator.cast::<u8>().add(offset).cast::<i64>();
-            field(layout::range_iterator::START).write(start);
-            field(layout::range_iterator::STEP).write(step);
-            field(layout::range_iterator::LEN).write(length);
-        }
-        iterator
-    }
-}
-
-/// A range iterator off the interpreter's list of free ones, as `_Py_FREELIST_POP` takes it (CPython 3.14,
-/// Include/internal/pycore_freelist.h): all but its count is as it was when it died. NULL if there is none.
-unsafe fn pop_range_iterator() -> Object {
-    // The debug interpreter counts references.
-    if coluber_cpython::IS_DEBUG_BUILD {
-        return ptr::null_mut();
-    }
-    // SAFETY: attached; the list is the interpreter's, its first word links to the next object.
-    unsafe {
-        let list = ThreadState(tstate().cast()).interpreter().add(layout::interpreter_state::FREELIST_RANGE_ITERS);
-        let head = list.add(layout::freelist::HEAD).cast::<Object>();
-        let size = list.add(layout::freelist::SIZE).cast::<isize>();
-        let object = head.read();
-        if !object.is_null() {
-            head.write(object.cast::<Object>().read());
-            size.write(size.read() - 1);
-            object.cast::<u8>().add(layout::object::OB_REFCNT).cast::<u64>().write(1);
-        }
-        object
-    }
-}
-
 /// What [`helper_iter_next`] returns at the end. Only its address matters.
 #[repr(align(16))]
 pub struct ExhaustedMark(#[allow(dead_code)] [u64; 2]);
