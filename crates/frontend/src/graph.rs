@@ -215,7 +215,8 @@ pub(crate) fn all_blocks(code: &Code, entry: usize) -> (Vec<BytecodeBlock>, usiz
     (blocks, entries[0])
 }
 
-/// Whether control gets from one block of a set to another without leaving it.
+/// Whether control gets from one block of a set to another without leaving it, be it by an exception: a loop may go on only
+/// where one was handled.
 fn reaches(blocks: &[BytecodeBlock], within: &[bool], from: usize, to: usize) -> bool {
     let mut seen = vec![false; blocks.len()];
     let mut work = vec![from];
@@ -224,7 +225,7 @@ fn reaches(blocks: &[BytecodeBlock], within: &[bool], from: usize, to: usize) ->
             return true;
         }
         if within[block] && !std::mem::replace(&mut seen[block], true) {
-            work.extend(&blocks[block].successors);
+            work.extend(blocks[block].ways());
         }
     }
     false
