@@ -112,6 +112,7 @@ impl Translator<'_> {
         let arguments = self.take_call_operands(count)?;
         // From here on the call cannot be repeated, and nothing in the way leaves: the instance waits on the stack.
         self.push(instance);
+        let depth = self.state.top().stack.len();
         let function = self.constant(init);
         self.push(function);
         self.push(instance);
@@ -119,6 +120,8 @@ impl Translator<'_> {
             self.push(argument);
         }
         self.begin_same();
+        // An exception finds the instance alone: with it there may be one operand more than the frame has room for.
+        self.before.top_mut().stack.truncate(depth);
         let is_called = self.call_directly(init, count, &[])?;
         debug_assert!(is_called);
         self.begin_same();
