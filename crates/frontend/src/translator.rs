@@ -170,7 +170,7 @@ impl<'a> Translator<'a> {
         let start = match snapshot.entry {
             Entry::Generator => {
                 self.translate_generator(code)?;
-                return Ok(self.finish());
+                return self.finish();
             }
             _ if code.flags.is_generator => return Err(Bailout::new(BailoutReason::Generator, 0)),
             Entry::Function => 0,
@@ -183,18 +183,36 @@ impl<'a> Translator<'a> {
         self.enter(code, start)?;
         let edge = Edge { block: self.block.take().expect("the entry block is open"), state: self.state.clone() };
         self.translate_graph(Rc::new(graph), 0, edge)?;
-        Ok(self.finish())
+        self.finish()
     }
 
-    fn finish(mut self) -> Option<Function> {
+    fn finish(mut self) -> Result<Option<Function>, Bailout> {
         if self.retry {
-            return None;
+            return Ok(None);
         }
+        self.check_depths()?;
         self.function.layout.retain({
             let blocks = &self.function.blocks;
             |block| !blocks[*block].insts.is_empty()
         });
-        Some(self.function)
+        Ok(Some(self.function))
+    }
+
+    /// No state may have more operands than its frame has room for: behind the operand stack other things lie.
+    fn check_depths(&self) -> Result<(), Bailout> {
+        let blocks = self.function.layout.iter().map(|block| &self.function.blocks[*block]);
+        for inst in blocks.flat_map(|block| &block.insts) {
+            let data = &self.function.insts[*inst];
+            let mut next = data.op.state();
+            while let Some(id) = next {
+                let state = &self.function.states[id];
+                if state.stack.len() > self.snapshot.codes[state.code].stack_size as usize {
+                    return Err(Bailout::new(BailoutReason::Malformed("a state deeper than its frame"), data.source.1));
+                }
+                next = state.caller;
+            }
+        }
+        Ok(())
     }
 
     pub fn set_slot(&mut self, slot: usize, value: Slot) {
