@@ -9,7 +9,7 @@ use crate::decode::FunctionFinder;
 use crate::layout;
 use crate::pool::ObjectPool;
 use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly};
-use crate::versions::function_by_version;
+use crate::versions::{class_by_version, function_by_version};
 use coluber_bytecode::{AttributeFeedback, CallFeedback, Feedback, ObjectId, Offset, Op, Seen};
 use pyo3_ffi::PyObject;
 
@@ -205,7 +205,7 @@ impl Reader<'_, '_> {
         name: ObjectId,
         cached: *mut PyObject,
     ) -> Option<ObjectId> {
-        let class = pool.classes.find(self.py, version)?;
+        let class = class_by_version(self.py, version)?;
         // SAFETY: the class and the name are valid; the lookup runs no Python code.
         let found = unsafe { crate::ffi::_PyType_Lookup(class.0.cast(), pool.pointer(name)) };
         (found == cached && !found.is_null()).then(|| pool.intern(self.py, found))
@@ -258,12 +258,12 @@ impl Reader<'_, '_> {
                     value: self.verified(pool, version, name, object)?,
                 },
                 op::LOAD_ATTR_PROPERTY => {
-                    let class = pool.classes.find(self.py, version)?;
+                    let class = class_by_version(self.py, version)?;
                     let getter = property_getter(class, pool.pointer(name)).filter(|getter| *getter == object)?;
                     AttributeFeedback::Property { version, getter: pool.intern(self.py, getter) }
                 }
                 op::LOAD_ATTR_GETATTRIBUTE_OVERRIDDEN => {
-                    let class = pool.classes.find(self.py, version)?;
+                    let class = class_by_version(self.py, version)?;
                     let function =
                         crate::pool::lookup(class, c"__getattribute__").filter(|function| *function == object)?;
                     AttributeFeedback::GetattributeOverridden { version, function: pool.intern(self.py, function) }

@@ -9,7 +9,6 @@
 
 use crate::layout;
 use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly, type_of};
-use crate::versions::ClassIndex;
 use crate::{ffi, text};
 use coluber_bytecode::{ClassFacts, CodeFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue};
 use pyo3_ffi::PyObject;
@@ -34,8 +33,6 @@ pub struct ObjectPool {
     table: ObjectTable,
     pointers: Vec<*mut PyObject>,
     ids: HashMap<usize, ObjectId>,
-    /// Classes by version tag, found on demand.
-    pub(crate) classes: ClassIndex,
 }
 
 // SAFETY: the pointers are only dereferenced by functions that ask for an attached thread.

@@ -14,6 +14,7 @@ use crate::hooks::TOOL_ID;
 use crate::layout;
 use crate::pool::{ObjectPool, kind_of_type, plain_init};
 use crate::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, TypeRef, is_exactly, type_of};
+use crate::versions::class_by_version;
 use crate::{current::opcodes as op, ffi, text};
 use coluber_bytecode::{
     AttributeFeedback, BinaryKind, CallFeedback, Code, Comparison, Entry, ExitFact, Feedback, GlobalEntry, GlobalFact,
@@ -306,7 +307,7 @@ impl Taker<'_, '_> {
         if let Some((_, class)) = self.classes.iter().find(|(known, _)| *known == version) {
             return Some(*class);
         }
-        let class = self.pool.classes.find(self.py, version)?;
+        let class = class_by_version(self.py, version)?;
         let id = self.pool.intern(self.py, class.object());
         self.add_class(id);
         Some(id)

@@ -191,6 +191,7 @@ fn close(py: Attached) {
     });
     road::drop_in_flight(py);
     road::close(py);
+    coluber_cpython::versions::forget_classes(py);
 }
 
 /// Switch off: stops the threads, leaves compiled code, gives every hook back.
