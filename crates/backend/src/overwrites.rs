@@ -30,7 +30,10 @@ pub(crate) fn analyze(function: &Function) -> Overwrites {
     let mut found = Overwrites::default();
     let mut values: HashMap<Value, (Inst, Value, Inst)> = HashMap::default();
     for &block in &function.layout {
-        for pair in function.blocks[block].insts.windows(2) {
+        // Between them may stand what nothing is emitted for.
+        let is_there = |inst: &Inst| function.insts[*inst].result.is_none_or(|result| !function.is_virtual(result));
+        let insts: Vec<Inst> = function.blocks[block].insts.iter().copied().filter(is_there).collect();
+        for pair in insts.windows(2) {
             let (store, death) = (&function.insts[pair[0]], &function.insts[pair[1]]);
             let (Op::ListSwap { value: stored, .. } | Op::StoreField { value: stored, .. }) = store.op else {
                 continue;
