@@ -89,14 +89,16 @@ impl Translator<'_> {
         let rest = arguments.split_off(positional.min(arguments.len()));
         let missing = positional - arguments.len();
         let given = arguments.len();
-        for (slot, argument) in arguments.into_iter().enumerate() {
-            locals[slot] = Slot::Value(argument);
+        for (slot, argument) in arguments.iter().enumerate() {
+            locals[slot] = Slot::Value(*argument);
         }
         for (offset, default) in defaults[defaults.len() - missing..].iter().enumerate() {
             let value = self.constant(*default);
             locals[given + offset] = Slot::Value(value);
         }
-        self.collect_arguments(code, &mut locals, rest)?;
+        if code.flags.has_varargs || code.flags.has_varkeywords {
+            self.collect_arguments(code, &mut locals, &arguments, &rest);
+        }
         let Some(graph) = self.build_graph(index, 0) else {
             return Err(self.malformed("control flow of a callee"));
         };
@@ -134,35 +136,24 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Makes what the parameters `*args` and `**kwargs` of a callee hold.
-    fn collect_arguments(&mut self, code: &Code, locals: &mut [Slot], rest: Vec<Value>) -> Result<(), Bailout> {
-        let mut next = code.argument_count as usize;
-        if !code.flags.has_varargs && !code.flags.has_varkeywords {
-            return Ok(());
-        }
-        // Should memory run out, the operand stack holds what has to be dropped.
+    /// Makes what the parameters `*args` and `**kwargs` of a callee hold: the `rest` of the given arguments, and nothing.
+    fn collect_arguments(&mut self, code: &Code, locals: &mut [Slot], given: &[Value], rest: &[Value]) {
+        let positional = code.argument_count as usize;
+        // Should memory run out, the operand stack holds what has to be dropped. Defaults need not be: there might be no room.
         let depth = self.state.top().stack.len();
-        let arguments: Vec<Slot> = locals[..next].to_vec();
-        arguments.into_iter().for_each(|slot| self.push_slot(slot));
-        rest.iter().for_each(|value| self.push(*value));
+        given.iter().chain(rest).for_each(|value| self.push(*value));
         self.begin_same();
-        let mut keywords = None;
         if code.flags.has_varkeywords {
             let dict = self.invoke(Helper::NewDict, &[]).expect("a dict is a result");
+            locals[positional + usize::from(code.flags.has_varargs)] = Slot::Value(dict);
             self.push(dict);
             self.begin_same();
-            keywords = Some(Slot::Value(dict));
         }
         self.state.top_mut().stack.truncate(depth);
         if code.flags.has_varargs {
-            let tuple = self.invoke(Helper::BuildTuple, &rest).expect("a tuple is a result");
-            locals[next] = Slot::Value(tuple);
-            next += 1;
+            let tuple = self.invoke(Helper::BuildTuple, rest).expect("a tuple is a result");
+            locals[positional] = Slot::Value(tuple);
         }
-        if let Some(keywords) = keywords {
-            locals[next] = keywords;
-        }
-        Ok(())
     }
 
     /// A return inside an inlined callee: continues behind the call.

@@ -54,6 +54,28 @@ def case_calls():
     return seen[-2:], calls(logger, 2**70), calls(logger, 2.5), logger.lines[-4:]
 
 
+def many_defaults(a, b=1, c=2, d=3, e=4, **kwargs):
+    return a, b, c, d, e, kwargs
+
+
+def many_defaults_and_rest(a, b=1, c=2, d=3, *rest):
+    return a, b, c, d, rest
+
+
+@compiled
+def leaves_defaults_out(i):
+    return many_defaults(i)
+
+
+@compiled
+def leaves_defaults_and_rest_out(i):
+    return many_defaults_and_rest(i)
+
+
+def case_more_defaults_than_operands():
+    return [(leaves_defaults_out(i), leaves_defaults_and_rest_out(i)) for i in range(20)][-2:]
+
+
 def raises(a, *args):
     return a + args[0]
 
