@@ -246,7 +246,11 @@ fn back_edges(code: &Code) -> Vec<(usize, usize)> {
     if !(0..code.instructions.len()).any(is_backward) {
         return Vec::new();
     }
-    let (blocks, entries) = find_blocks(code, &[0], &code.handlers, branch_targets);
+    // The interpreter goes on behind what is not compiled.
+    let (blocks, entries) = find_blocks(code, &[0], &code.handlers, |code, index| match code.instructions[index].op {
+        Op::YieldValue { .. } | Op::Unsupported { .. } => None,
+        _ => branch_targets(code, index),
+    });
     let entry = entries[0];
     if code.handlers.is_empty() {
         return backward_jumps(code, &blocks);
