@@ -8,13 +8,13 @@
 //! about values, and registers, last from one yield to the next.
 
 use crate::graph::Graph;
-use crate::state::{Activation, Slot, State};
+use crate::state::{Activation, Slot};
 use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
 use coluber_bytecode::{Code, Feedback, Instruction, Kind, Offset, Op as Bytecode, Seen};
 use coluber_ir::ops::{ExitReason, Suspension};
-use coluber_ir::{FrameStateId, Helper, Op, Value};
-use rustc_hash::{FxHashMap as HashMap, FxHashSet as HashSet};
+use coluber_ir::{Helper, Op, Value};
+use rustc_hash::FxHashSet as HashSet;
 use std::rc::Rc;
 
 /// Most resume points of a unit. At others it is not entered.
@@ -52,14 +52,6 @@ pub(crate) struct ResumePoint {
     is_first: bool,
     /// The operand stack with the value that is sent on top.
     stack: Vec<Form>,
-}
-
-/// Where several paths begin in the middle of an instruction.
-pub(crate) struct Path {
-    state: State,
-    before: State,
-    before_id: Option<FrameStateId>,
-    replaced: HashMap<Value, Value>,
 }
 
 impl Translator<'_> {
@@ -254,24 +246,6 @@ impl Translator<'_> {
         self.merge(edges, resume)?;
         self.begin(resume, resume);
         Ok(())
-    }
-
-    pub(crate) fn path(&self) -> Path {
-        Path {
-            state: self.state.clone(),
-            before: self.before.clone(),
-            before_id: self.before_id,
-            replaced: self.replaced.clone(),
-        }
-    }
-
-    /// Starts one of several paths out of one place.
-    pub(crate) fn take(&mut self, path: &Path, block: coluber_ir::Block) {
-        self.block = Some(block);
-        self.state = path.state.clone();
-        self.before = path.before.clone();
-        self.before_id = path.before_id;
-        self.replaced = path.replaced.clone();
     }
 
     /// Goes on if a condition holds; returns the block where it does not.

@@ -199,24 +199,39 @@ impl Translator<'_> {
         kind: Kind,
         advance: impl FnOnce(&mut Self, coluber_ir::Value),
     ) -> Result<(), Bailout> {
-        let length = match kind {
-            Kind::List => self.emit_value(Op::ListLength { list: sequence }),
-            Kind::Tuple => self.emit_value(Op::TupleLength { tuple: sequence }),
-            _ => self.invoke(Helper::BuiltinLength, &[sequence]).expect("a length is a result"),
-        };
+        let length = self.sequence_length(sequence, kind);
         let condition = self.emit_value(Op::IntCompare { comparison: Comparison::Less, left: index, right: length });
         self.split(condition, |this| {
-            let item = match kind {
-                Kind::List => this.emit_value(Op::ListGet { list: sequence, index }),
-                Kind::Tuple => this.emit_value(Op::TupleGet { tuple: sequence, index }),
-                _ => this.invoke(Helper::StrGet, &[sequence, index]).expect("a character is a result"),
-            };
+            let item = this.sequence_item(sequence, kind, index);
             let one = this.int(1);
             let next = this.emit_value(Op::IntAdvance { left: index, right: one });
             advance(this, next);
             this.push(item);
             Ok(())
         })
+    }
+
+    /// The length of a list, tuple or str.
+    pub(crate) fn sequence_length(&mut self, sequence: coluber_ir::Value, kind: Kind) -> coluber_ir::Value {
+        match kind {
+            Kind::List => self.emit_value(Op::ListLength { list: sequence }),
+            Kind::Tuple => self.emit_value(Op::TupleLength { tuple: sequence }),
+            _ => self.invoke(Helper::BuiltinLength, &[sequence]).expect("a length is a result"),
+        }
+    }
+
+    /// An item of a list, tuple or str at an index that is in range.
+    pub(crate) fn sequence_item(
+        &mut self,
+        sequence: coluber_ir::Value,
+        kind: Kind,
+        index: coluber_ir::Value,
+    ) -> coluber_ir::Value {
+        match kind {
+            Kind::List => self.emit_value(Op::ListGet { list: sequence, index }),
+            Kind::Tuple => self.emit_value(Op::TupleGet { tuple: sequence, index }),
+            _ => self.invoke(Helper::StrGet, &[sequence, index]).expect("a character is a result"),
+        }
     }
 
     /// Branches: the loop body (prepared by `enter`) if the condition holds, else the exhausted path.

@@ -61,12 +61,17 @@ impl Translator<'_> {
     /// An int register as the float that is equal to it: exits if there is none.
     fn as_equal_float(&mut self, value: Value) -> Value {
         if !self.is_exact_as_float(value) {
-            let length = self.int(LARGEST_EXACT);
-            let condition = self.emit_value(Op::IsInRange { index: value, length });
-            let state = self.before();
-            self.emit(Op::GuardTrue { condition, state });
+            self.guard_magnitude(value, LARGEST_EXACT);
         }
         self.emit_value(Op::IntToFloat { value })
+    }
+
+    /// Exits unless an int register holds at least `-limit` and less than `limit`.
+    pub(crate) fn guard_magnitude(&mut self, value: Value, limit: i64) {
+        let length = self.int(limit);
+        let condition = self.emit_value(Op::IsInRange { index: value, length });
+        let state = self.before();
+        self.emit(Op::GuardTrue { condition, state });
     }
 
     /// The operand as a float register.

@@ -147,9 +147,14 @@ impl Translator<'_> {
         }
     }
 
+    /// Whether classes are to be noted at an instruction: nobody did, and a next version could know them.
+    pub(crate) fn may_note_classes(&self, instruction: &Instruction) -> bool {
+        self.settings.speculate && self.operand_classes(instruction).is_none() && self.state.frames.len() <= 3
+    }
+
     /// Notes the classes of two objects at run time, unless that was done, for the next version.
     pub(crate) fn note_classes(&mut self, left: Value, right: Value, instruction: &Instruction) {
-        if !self.settings.speculate || self.operand_classes(instruction).is_some() || self.state.frames.len() > 3 {
+        if !self.may_note_classes(instruction) {
             return;
         }
         let (left, right) = (self.object(left), self.object(right));

@@ -80,10 +80,7 @@ impl Translator<'_> {
         let bound = self.unbox(value, Kind::Int);
         let is_small = |int: i64| int.unsigned_abs() < BOUNDS.unsigned_abs();
         if !matches!(self.function.def_op(bound), Some(Op::IntConstant { value }) if is_small(*value)) {
-            let length = self.int(BOUNDS);
-            let condition = self.emit_value(Op::IsInRange { index: bound, length });
-            let state = self.before();
-            self.emit(Op::GuardTrue { condition, state });
+            self.guard_magnitude(bound, BOUNDS);
         }
         bound
     }

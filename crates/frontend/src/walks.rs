@@ -14,7 +14,7 @@
 //! one call.
 
 use crate::Bailout;
-use crate::generators::Path;
+use crate::paths::Path;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{
@@ -171,18 +171,15 @@ impl Translator<'_> {
             Some(_) => None,
         };
         let Some(unknown) = unknown else { return Ok(()) };
-        if !self.settings.speculate
+        if !self.may_note_classes(instruction)
             || (slots == 2 && self.peek_slot(1)? != Slot::Null)
             || !matches!(instruction.feedback, Feedback::Generic | Feedback::None | Feedback::Unexecuted)
-            || self.operand_classes(instruction).is_some()
-            || self.state.frames.len() > 3
         {
             return Ok(());
         }
         let number = self.int(unknown);
         let part = self.invoke(Helper::IteratorPart, &[iterator, number]).expect("an object is a result");
-        let code = self.state.top().code as u32;
-        self.emit(Op::ProfileOperands { left: iterator, right: part, code, offset: instruction.start });
+        self.note_classes(iterator, part, instruction);
         self.release(part);
         Ok(())
     }
@@ -211,8 +208,7 @@ impl Translator<'_> {
         let item = self.item(&position);
         let pair = self.invoke(Helper::BuildTuple, &[number, item]).expect("a tuple is a result");
         let one = self.int(1);
-        let next = self.emit_value(Op::IntAdvance { left: number, right: one });
-        self.emit(Op::StoreIterator { iterator, field: IteratorField::EnumerateIndex, value: next });
+        self.store_advanced(iterator, IteratorField::EnumerateIndex, number, one);
         self.advance(&position);
         self.push(pair);
         self.edge(0)?;
@@ -327,20 +323,9 @@ impl Translator<'_> {
             let goes_on = self.emit_value(Op::BoolNot { value: is_exhausted });
             self.require_true(goes_on, &mut over);
         }
-        let sequence = self.emit_value(Op::AssumeKind {
-            value: sequence,
-            kind: match kind {
-                Kind::TupleIterator => Kind::Tuple,
-                Kind::AsciiIterator => Kind::Str,
-                _ => Kind::List,
-            },
-        });
+        let sequence = self.emit_value(Op::AssumeKind { value: sequence, kind: sequence_of(kind) });
         let index = self.emit_value(Op::LoadIterator { iterator, field: IteratorField::SequenceIndex });
-        let length = match kind {
-            Kind::TupleIterator => self.emit_value(Op::TupleLength { tuple: sequence }),
-            Kind::AsciiIterator => self.invoke(Helper::BuiltinLength, &[sequence]).expect("a length is a result"),
-            _ => self.emit_value(Op::ListLength { list: sequence }),
-        };
+        let length = self.sequence_length(sequence, sequence_of(kind));
         if kind == Kind::ReverseIterator {
             let zero = self.int(0);
             self.require(Comparison::GreaterEqual, index, zero, &mut over);
@@ -363,35 +348,28 @@ impl Translator<'_> {
     fn item(&mut self, position: &Position) -> Value {
         match position.place {
             Place::Range { start, .. } => start,
-            Place::Sequence { sequence, kind: Kind::TupleIterator, index } => {
-                self.emit_value(Op::TupleGet { tuple: sequence, index })
-            }
-            Place::Sequence { sequence, kind: Kind::AsciiIterator, index } => {
-                self.invoke(Helper::StrGet, &[sequence, index]).expect("a character is a result")
-            }
-            Place::Sequence { sequence, index, .. } => self.emit_value(Op::ListGet { list: sequence, index }),
+            Place::Sequence { sequence, kind, index } => self.sequence_item(sequence, sequence_of(kind), index),
         }
     }
 
     fn advance(&mut self, position: &Position) {
         let iterator = position.iterator;
-        let mut add = |field, left, right| {
-            let value = self.emit_value(Op::IntAdvance { left, right });
-            self.emit(Op::StoreIterator { iterator, field, value });
-        };
         match position.place {
             Place::Range { start, length, step } => {
-                add(IteratorField::RangeStart, start, step);
+                self.store_advanced(iterator, IteratorField::RangeStart, start, step);
                 let minus_one = self.int(-1);
-                let value = self.emit_value(Op::IntAdvance { left: length, right: minus_one });
-                self.emit(Op::StoreIterator { iterator, field: IteratorField::RangeLength, value });
+                self.store_advanced(iterator, IteratorField::RangeLength, length, minus_one);
             }
             Place::Sequence { kind, index, .. } => {
                 let step = self.int(if kind == Kind::ReverseIterator { -1 } else { 1 });
-                let value = self.emit_value(Op::IntAdvance { left: index, right: step });
-                self.emit(Op::StoreIterator { iterator, field: IteratorField::SequenceIndex, value });
+                self.store_advanced(iterator, IteratorField::SequenceIndex, index, step);
             }
         }
+    }
+
+    fn store_advanced(&mut self, iterator: Value, field: IteratorField, left: Value, right: Value) {
+        let value = self.emit_value(Op::IntAdvance { left, right });
+        self.emit(Op::StoreIterator { iterator, field, value });
     }
 
     /// Where an iterator, or one that it walks, has no item.
@@ -729,4 +707,13 @@ fn iterator_of(kind: Kind, likely: bool) -> Option<Kind> {
         _ if is_iterator(kind) => kind,
         _ => return None,
     })
+}
+
+/// The kind of what an iterator over a list, tuple or str walks.
+fn sequence_of(iterator: Kind) -> Kind {
+    match iterator {
+        Kind::TupleIterator => Kind::Tuple,
+        Kind::AsciiIterator => Kind::Str,
+        _ => Kind::List,
+    }
 }

@@ -66,7 +66,6 @@ mod rows {
     pub use super::helper_build_string as BuildString;
     pub use super::helper_build_tuple as BuildTuple;
     pub use super::helper_builtin_is_true as BuiltinIsTrue;
-    pub use super::helper_builtin_iterator as BuiltinIterator;
     pub use super::helper_builtin_length as BuiltinLength;
     pub use super::helper_call_exit as CallExit;
     pub use super::helper_call_function_ex as CallFunctionEx;
@@ -95,6 +94,7 @@ mod rows {
     pub use super::helper_format_simple as FormatSimple;
     pub use super::helper_format_with_spec as FormatWithSpec;
     pub use super::helper_get_awaitable as GetAwaitable;
+    pub use super::helper_get_iter as BuiltinIterator;
     pub use super::helper_get_iter as GetIter;
     pub use super::helper_get_len as GetLen;
     pub use super::helper_import_from as ImportFrom;

@@ -121,13 +121,6 @@ pub(crate) unsafe fn set_range(iterator: Object, word: impl Fn(usize) -> u64) {
 }
 
 /// # Safety
-/// See [`super::helper_binary_op`]; an object of an exact builtin type.
-pub unsafe extern "C" fn helper_builtin_iterator(iterable: Object) -> Object {
-    // SAFETY: promised by the caller.
-    unsafe { PyObject_GetIter(iterable) }
-}
-
-/// # Safety
 /// See [`super::helper_binary_op`]; an iterator of a builtin type.
 pub unsafe extern "C" fn helper_end_iteration(iterator: Object) -> i64 {
     // SAFETY: promised by the caller.
