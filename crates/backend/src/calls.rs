@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
 impl Lowerer<'_> {
     /// Frame states from the innermost activation to the unit's own.
     pub fn chain(&self, state: FrameStateId) -> Vec<FrameStateId> {
-        let mut chain = vec![state];
+        let mut chain = vec![self.function.leaving_state(state)];
         while let Some(caller) = self.function.states[*chain.last().expect("not empty")].caller {
             chain.push(caller);
         }
@@ -74,6 +74,7 @@ impl Lowerer<'_> {
     fn store_instruction(&mut self, frame: clif::Value, state: FrameStateId) {
         let offset = match self.function.states[state].resume {
             Resume::At { offset, .. } | Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+            Resume::Undone => unreachable!("a trial has no frame"),
         };
         self.store_offset(frame, state, offset);
     }

@@ -182,6 +182,8 @@ impl Lowerer<'_> {
 
     fn describe(&mut self, state: FrameStateId, kind: ExitKind, reason: &'static str) -> Exit {
         let described = self.described_state(state);
+        // What raises in a trial is done again by the interpreter.
+        let reason = if kind == ExitKind::Raise && self.function.is_trial(state) { "RaisedInTrial" } else { reason };
         let benign =
             matches!(reason, "CheckSafePoint" | "CheckFrame" | "CheckObserved" | "Handler" | "NotCompiled" | "Returns");
         Exit { kind, reason, benign, caught: false, guilty: None, frames: described.frames }

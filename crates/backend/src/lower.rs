@@ -1046,6 +1046,7 @@ fn inlined_words(function: &Function, addresses: &Addresses) -> u32 {
     function
         .states
         .values()
+        .filter(|state| state.resume != coluber_ir::Resume::Undone)
         .map(|state| {
             let mut words = 0;
             let mut present = state;

@@ -147,6 +147,8 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         taker.gather_callees();
         taker.gather_module_attributes();
         taker.gather_callees();
+        taker.gather_expressions();
+        taker.gather_callees();
         let classes: HashSet<u32> = request.exits.iter().flat_map(|fact| fact.classes.iter().copied()).collect();
         for version in classes {
             taker.add_class_version(version);
@@ -195,6 +197,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
 }
 
 /// Code of `codes` that runs with these globals and builtins.
+#[derive(Clone, Copy)]
 struct Scope {
     code: usize,
     globals: *mut PyObject,
@@ -462,6 +465,48 @@ impl Taker<'_, '_> {
                 }
                 self.inlinable.insert(id);
                 self.enter_scope(index, function.globals(), function.builtins(), depth);
+            }
+        }
+    }
+
+    /// Decodes the bodies of generator expressions, which may be translated in line.
+    unsafe fn gather_expressions(&mut self) {
+        let mut number = 0;
+        while let Some(&Scope { code, globals, builtins }) = self.scopes.get(number) {
+            number += 1;
+            let pairs = self.codes[code].instructions.windows(2);
+            let made: Vec<ObjectId> = pairs
+                .filter_map(|pair| match (&pair[0].op, &pair[1].op) {
+                    (Op::LoadConst { value }, Op::MakeFunction) => Some(*value),
+                    _ => None,
+                })
+                .collect();
+            for object in made {
+                if !matches!(self.pool.table().get(object).value, ObjectValue::Code(_)) {
+                    continue;
+                }
+                // SAFETY: a code object of the pool; scopes hold valid dicts.
+                unsafe {
+                    let code = CodeRef(self.pool.pointer(object).cast());
+                    let is_expression =
+                        text::to_string(code.qualname()).is_some_and(|name| name.ends_with("<genexpr>"));
+                    let count = instruction_count(code);
+                    let known = self.indices.contains_key(&(code.0 as usize));
+                    if !is_expression
+                        // A tool that listens to it alone would hear nothing.
+                        || code.active_tools(1 << TOOL_ID) != 0
+                        || (!known
+                            && (count > self.limits.callee_instructions
+                                || self.spent + count > self.limits.total_instructions))
+                    {
+                        continue;
+                    }
+                    let Ok(index) = self.add_code(code) else { continue };
+                    if !known {
+                        self.spent += count;
+                    }
+                    self.enter_scope(index, globals, builtins, 1);
+                }
             }
         }
     }

@@ -225,14 +225,7 @@ impl Translator<'_> {
 
     /// Releases what slots held, each object once, in the order of `_PyFrame_ClearLocals`: the last one first.
     pub(crate) fn release_each(&mut self, slots: Vec<Slot>) {
-        let mut values = Vec::new();
-        for slot in slots.into_iter().rev() {
-            match slot {
-                Slot::Null | Slot::TaggedInt(_) => {}
-                Slot::Value(value) => values.push(value),
-                Slot::Range { object, .. } | Slot::Sequence { object, .. } => values.push(object),
-            }
-        }
+        let values: Vec<Value> = slots.iter().rev().flat_map(Slot::held).collect();
         self.release_all(&values);
     }
 

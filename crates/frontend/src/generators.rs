@@ -175,6 +175,7 @@ impl Translator<'_> {
             Slot::Value(value) if self.ty(*value).is_nullable() => Form::Nullable,
             Slot::TaggedInt(_) => Form::TaggedInt,
             Slot::Value(_) | Slot::Range { .. } | Slot::Sequence { .. } => Form::Object,
+            Slot::Function { .. } | Slot::Generator { .. } => unreachable!("trials are not suspended"),
         };
         let stack = self.state.top().stack.iter().map(form).chain([Form::Object]).collect();
         self.assumptions.add_resume_point(ResumePoint { offset: instruction.next, is_first: false, stack });

@@ -25,6 +25,7 @@ impl Translator<'_> {
             self.emit(Op::Exit { reason: ExitReason::NeverExecuted, state });
             return Ok(());
         }
+        self.begin_trial(code, index, instruction);
         self.translate_op(code, instruction)
     }
 
@@ -108,6 +109,12 @@ impl Translator<'_> {
                 let cell = self.invoke(Helper::MakeCell, &[content]).expect("a cell is a result");
                 self.state.top_mut().locals[local as usize] = Slot::Value(cell);
                 self.release(content);
+            }
+            // Its cells are where they belong.
+            Bytecode::CopyFreeVars { .. } if self.is_tried() => {}
+            Bytecode::ReturnGenerator if self.is_tried() => {
+                let none = self.emit_value(Op::NoneConstant {});
+                self.push(none);
             }
             Bytecode::CopyFreeVars { count } => {
                 let first = code.slot_count - count;
@@ -237,6 +244,10 @@ impl Translator<'_> {
             }
             Bytecode::BuildTuple { count } => self.build(Helper::BuildTuple, count)?,
             Bytecode::BuildList { count } => self.build(Helper::BuildList, count)?,
+            Bytecode::BuildSet { count: 0 } => {
+                let set = self.invoke(Helper::NewSet, &[]).expect("a set is a result");
+                self.push(set);
+            }
             Bytecode::BuildSet { count } => self.build(Helper::BuildSet, count)?,
             Bytecode::BuildMap { count } => self.build(Helper::BuildMap, 2 * count)?,
             Bytecode::BuildString { count } => self.build(Helper::BuildString, count)?,
@@ -268,6 +279,7 @@ impl Translator<'_> {
             }
             Bytecode::FormatSimple => self.plain(Helper::FormatSimple, 1, &[])?,
             Bytecode::FormatWithSpec => self.plain(Helper::FormatWithSpec, 2, &[])?,
+            Bytecode::Call { count } if self.state.trial.is_some() && self.call_tried(count, instruction)? => {}
             Bytecode::Call { count } => self.call(count, instruction)?,
             Bytecode::CallKw { count } => {
                 let names = self.peek(1)?;
@@ -316,6 +328,8 @@ impl Translator<'_> {
                 let number = self.int(i64::from(function));
                 self.plain(Helper::CallIntrinsic2, 2, &[number])?;
             }
+            Bytecode::MakeFunction if self.make_tried_function()? => {}
+            Bytecode::SetFunctionAttribute { attribute } if self.set_tried_closure(attribute)? => {}
             Bytecode::MakeFunction => self.plain(Helper::MakeFunction, 1, &[])?,
             Bytecode::SetFunctionAttribute { attribute } => {
                 // Stack: value, function.
@@ -339,12 +353,18 @@ impl Translator<'_> {
             Bytecode::PopJumpIfNone { .. } => self.branch_none(true)?,
             Bytecode::PopJumpIfNotNone { .. } => self.branch_none(false)?,
             Bytecode::GetIter => self.get_iter(instruction)?,
+            Bytecode::ForIter { .. } if self.state.trial.is_some() && self.loop_over_tried(instruction)? => {}
             Bytecode::ForIter { .. } => self.for_iter(instruction)?,
             Bytecode::EndFor => {
                 let slot = self.pop_slot()?;
                 self.release_slot(slot);
             }
             Bytecode::PopIter => self.pop_iter()?,
+            Bytecode::ReturnValue if self.is_tried() => {
+                let value = self.pop()?;
+                self.release(value);
+                self.return_tried()?;
+            }
             Bytecode::ReturnValue if self.state.frames.len() == 1 && code.flags.is_generator => {
                 self.end_generator(instruction)?
             }
@@ -404,6 +424,10 @@ impl Translator<'_> {
             Bytecode::CheckEgMatch | Bytecode::ExitInitCheck => {
                 let state = self.before();
                 self.emit(Op::Exit { reason: ExitReason::Handler, state });
+            }
+            Bytecode::YieldValue { .. } if self.is_tried() => {
+                let item = self.pop()?;
+                self.consume_item(item)?;
             }
             Bytecode::YieldValue { argument } => self.yield_value(argument, instruction)?,
             Bytecode::Send { .. } => self.send()?,

@@ -255,6 +255,9 @@ impl Translator<'_> {
         for _ in 0..self.code().iterator_slots {
             slots.push(self.pop_slot()?);
         }
+        if slots.iter().any(|slot| matches!(slot, Slot::Generator { .. })) {
+            self.end_trial();
+        }
         for slot in slots {
             self.release_slot(slot);
         }

@@ -13,6 +13,7 @@
 //! * `handlers`: ways of exceptions to their handlers; `quiet`: handlers for which no exception is made;
 //! * `walks`: loops over `enumerate`, `zip`, dicts and other builtin iterators;
 //! * `loop_targets`: whether the targets of a loop keep what it gives them;
+//! * `trials`: generator expressions in their consumers;
 //! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
@@ -51,6 +52,7 @@ mod sequences;
 mod slices;
 pub mod state;
 mod translator;
+mod trials;
 mod walks;
 
 pub use bailout::{Bailout, BailoutReason};

@@ -95,7 +95,11 @@ const LONGEST: usize = 40;
 impl Translator<'_> {
     /// The handler of the present instruction, if it can be executed without the exception.
     pub(crate) fn quiet_handler(&self, error: Error) -> Option<QuietHandler> {
-        if !self.settings.speculate || self.state.frames.len() != 1 || self.is_inside_instruction {
+        if !self.settings.speculate
+            || self.state.frames.len() != 1
+            || self.is_inside_instruction
+            || self.state.trial.is_some()
+        {
             return None;
         }
         let way = self.way_of_exception()?;
@@ -161,14 +165,7 @@ impl Translator<'_> {
         let start = code.instructions[graph.blocks[graph.nodes[handler.target].block].first].start;
         let resume = self.resume_at(code, start);
         let after = std::mem::replace(&mut self.after_resume, resume);
-        let mut values = Vec::new();
-        for slot in dropped {
-            match slot {
-                Slot::Null | Slot::TaggedInt(_) => {}
-                Slot::Value(value) => values.push(value),
-                Slot::Range { object, .. } | Slot::Sequence { object, .. } => values.push(object),
-            }
-        }
+        let values: Vec<Value> = dropped.iter().flat_map(Slot::held).collect();
         self.release_all(&values);
         self.after_resume = after;
         let block = self.block.take().expect("a handler is an open block");

@@ -1,7 +1,9 @@
 //! The abstract state of the interpreter while bytecode is translated: which SSA value stands in which slot.
 
+use crate::trials::Trial;
 use coluber_bytecode::ObjectId;
 use coluber_ir::{Resume, SlotValue, Value};
+use std::rc::Rc;
 
 /// One local or stack slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +32,22 @@ pub enum Slot {
         /// Next index (`I64`).
         index: Value,
     },
+    /// In a trial: the function of a generator expression, for which there is no object.
+    Function {
+        /// Index of its code in the snapshot.
+        code: usize,
+        /// Its closure.
+        closure: Option<Value>,
+    },
+    /// In a trial: a generator that has not begun, for which there is no object.
+    Generator {
+        /// Index of its code in the snapshot.
+        code: usize,
+        /// The closure of its function.
+        closure: Option<Value>,
+        /// What it is over.
+        argument: Value,
+    },
 }
 
 impl Slot {
@@ -54,7 +72,23 @@ impl Slot {
                 f(object);
                 f(index);
             }
+            Slot::Function { closure, .. } => closure.iter_mut().for_each(f),
+            Slot::Generator { closure, argument, .. } => {
+                f(argument);
+                closure.iter_mut().for_each(f);
+            }
         }
+    }
+
+    /// The objects that it holds, as far as they may need to be dropped.
+    pub fn held(&self) -> impl Iterator<Item = Value> {
+        let (first, second) = match *self {
+            Slot::Null | Slot::TaggedInt(_) => (None, None),
+            Slot::Value(object) | Slot::Range { object, .. } | Slot::Sequence { object, .. } => (Some(object), None),
+            Slot::Function { closure, .. } => (closure, None),
+            Slot::Generator { closure, argument, .. } => (Some(argument), closure),
+        };
+        first.into_iter().chain(second)
     }
 
     /// The form that frame states use.
@@ -65,6 +99,7 @@ impl Slot {
             Slot::TaggedInt(value) => SlotValue::TaggedInt(value),
             Slot::Range { object, start, length, .. } => SlotValue::RangeIterator { object, start, length },
             Slot::Sequence { object, index } => SlotValue::SequenceIterator { object, index },
+            Slot::Function { .. } | Slot::Generator { .. } => unreachable!("states of a trial do not name its slots"),
         }
     }
 }
@@ -107,6 +142,8 @@ pub struct State {
     pub unobserved: bool,
     /// What guards and tests established of the classes of objects.
     pub classes: Vec<KnownClasses>,
+    /// The trial that has begun.
+    pub trial: Option<Rc<Trial>>,
 }
 
 /// The classes one of which an object has, or had.

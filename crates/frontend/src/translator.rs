@@ -2,6 +2,7 @@
 
 use crate::graph::Graph;
 use crate::state::{Slot, State};
+use crate::trials::{Consumer, TrialPlace};
 use crate::{Bailout, BailoutReason, Settings};
 use coluber_bytecode::{Code, Entry, Feedback, Instruction, Kind, ObjectId, Offset, Op as Bytecode, Snapshot};
 use coluber_ir::ops::{ExitReason, IteratorField};
@@ -27,6 +28,10 @@ pub(crate) struct Assumptions {
     types: HashMap<Place, Type>,
     /// Operators (inline path, code, offset) whose method turned out not to be fit for inlining.
     refused_operators: HashSet<(Vec<u32>, usize, Offset)>,
+    /// Trials of what turned out not to be fit for one.
+    pub refused_trials: HashSet<TrialPlace>,
+    /// Trials of sums that are not of ints alone.
+    pub collected_sums: HashSet<TrialPlace>,
     /// Where a generator can be resumed, as far as known.
     pub resume_points: Vec<crate::generators::ResumePoint>,
 }
@@ -120,6 +125,10 @@ pub(crate) struct Translator<'a> {
     /// Where a generator puts its items itself instead of yielding them.
     pub sink: Option<Value>,
     pub continuations: Vec<crate::calls::Continuation>,
+    /// Trials that have begun, also those that have ended.
+    pub trials: Vec<TrialPlace>,
+    /// Generator expressions in whose bodies the present place is.
+    pub consumers: Vec<Consumer>,
     /// Kinds of the iterators that iterators walk, by their roots.
     pub inner_kinds: HashMap<Value, crate::walks::Inner>,
     pub translated: usize,
@@ -154,6 +163,8 @@ impl<'a> Translator<'a> {
             path: Vec::new(),
             sink: None,
             continuations: Vec::new(),
+            trials: Vec::new(),
+            consumers: Vec::new(),
             inner_kinds: HashMap::default(),
             translated: 0,
             forks: 0,
@@ -165,12 +176,22 @@ impl<'a> Translator<'a> {
 
     /// Translates; `None` if an assumption had to be weakened.
     pub fn run(mut self) -> Result<Option<Function>, Bailout> {
+        match self.translate() {
+            // Without trials there may be no reason to.
+            Err(_) if !self.trials.is_empty() => {
+                self.assumptions.refused_trials.extend(self.trials);
+                Ok(None)
+            }
+            result => result.and_then(|()| self.finish()),
+        }
+    }
+
+    fn translate(&mut self) -> Result<(), Bailout> {
         let snapshot = self.snapshot;
         let code = &snapshot.codes[0];
         let start = match snapshot.entry {
             Entry::Generator => {
-                self.translate_generator(code)?;
-                return self.finish();
+                return self.translate_generator(code);
             }
             _ if code.flags.is_generator => return Err(Bailout::new(BailoutReason::Generator, 0)),
             Entry::Function => 0,
@@ -182,8 +203,7 @@ impl<'a> Translator<'a> {
         self.block = Some(block);
         self.enter(code, start)?;
         let edge = Edge { block: self.block.take().expect("the entry block is open"), state: self.state.clone() };
-        self.translate_graph(Rc::new(graph), 0, edge)?;
-        self.finish()
+        self.translate_graph(Rc::new(graph), 0, edge).map(drop)
     }
 
     fn finish(mut self) -> Result<Option<Function>, Bailout> {
@@ -206,7 +226,9 @@ impl<'a> Translator<'a> {
             let mut next = data.op.state();
             while let Some(id) = next {
                 let state = &self.function.states[id];
-                if state.stack.len() > self.snapshot.codes[state.code].stack_size as usize {
+                if state.resume != Resume::Undone
+                    && state.stack.len() > self.snapshot.codes[state.code].stack_size as usize
+                {
                     return Err(Bailout::new(BailoutReason::Malformed("a state deeper than its frame"), data.source.1));
                 }
                 next = state.caller;
@@ -513,6 +535,7 @@ impl<'a> Translator<'a> {
                 parameters.push(Parameter { frame, slot, part: Part::Tagged, ty: Type::I64 });
                 Ok(first)
             }
+            Slot::Function { .. } | Slot::Generator { .. } => Err(self.malformed("different trials joined")),
             Slot::Range { object, start, length, .. } => {
                 let mut parts = (false, false);
                 for candidate in candidates {
@@ -927,6 +950,9 @@ impl<'a> Translator<'a> {
     }
 
     fn frame_state(&mut self, state: &State, resume: Resume) -> FrameStateId {
+        if let Some(trial) = &state.trial {
+            return self.trial_state(state, trial);
+        }
         let mut caller = None;
         let last = state.frames.len() - 1;
         for (depth, activation) in state.frames.iter().enumerate() {
@@ -942,17 +968,19 @@ impl<'a> Translator<'a> {
                 stack: activation.stack.iter().map(|slot| slot.to_state()).collect(),
                 caller,
             };
-            let id = match self.states.get(&frame) {
-                Some(id) => *id,
-                None => {
-                    let id = self.function.states.push(frame.clone());
-                    self.states.insert(frame, id);
-                    id
-                }
-            };
-            caller = Some(id);
+            caller = Some(self.intern_state(frame));
         }
         caller.expect("there is an activation")
+    }
+
+    /// The id of a frame state, one for all that are equal.
+    pub fn intern_state(&mut self, frame: FrameState) -> FrameStateId {
+        if let Some(id) = self.states.get(&frame) {
+            return *id;
+        }
+        let id = self.function.states.push(frame.clone());
+        self.states.insert(frame, id);
+        id
     }
 
     // ---- emission and references
@@ -960,7 +988,13 @@ impl<'a> Translator<'a> {
     pub fn emit(&mut self, op: Op) -> Option<Value> {
         let block = self.block.expect("instructions are emitted into an open block");
         let effects = op.effects(&self.function);
-        let state = op.state().filter(|_| effects.raises && crate::handlers::may_be_caught(&op, effects));
+        if let Some(trial) = &self.state.trial
+            && !self.is_repeatable(trial, &op, effects)
+        {
+            self.refuse_trial();
+        }
+        let in_trial = self.state.trial.is_some();
+        let state = op.state().filter(|_| !in_trial && effects.raises && crate::handlers::may_be_caught(&op, effects));
         let mut stolen = Vec::new();
         if state.is_some() {
             op.for_each_stolen(|value| stolen.push(value));
@@ -1041,6 +1075,9 @@ impl<'a> Translator<'a> {
     /// Drops a value that was taken out of its slot, if that was the last one.
     pub fn release(&mut self, value: Value) {
         if self.block.is_some() && self.needs_kill(value) && !self.is_alive(value) {
+            if self.state.trial.as_ref().is_some_and(|trial| trial.names(self.function.root(value))) {
+                return self.refuse_trial();
+            }
             let state = self.after();
             self.emit(Op::Kill { value, state });
         }
@@ -1048,11 +1085,7 @@ impl<'a> Translator<'a> {
 
     /// Drops what a slot held.
     pub fn release_slot(&mut self, slot: Slot) {
-        match slot {
-            Slot::Null | Slot::TaggedInt(_) => {}
-            Slot::Value(value) => self.release(value),
-            Slot::Range { object, .. } | Slot::Sequence { object, .. } => self.release(object),
-        }
+        slot.held().for_each(|value| self.release(value));
     }
 
     /// The value as an object; boxed once, the box stands in its slots from then on.
@@ -1233,6 +1266,10 @@ impl<'a> Translator<'a> {
     /// whether it is the same object (see [`crate::locals`]).
     fn forget_object(&mut self, object: Value, raw: Value) {
         let root = self.function.root(object);
+        // Should the trial be undone, it is needed.
+        if self.state.trial.as_ref().is_some_and(|trial| trial.names(root)) {
+            return;
+        }
         for (depth, frame) in self.state.frames.iter().enumerate() {
             // It would have to be boxed again at the next yield.
             let is_suspended = depth == 0 && self.snapshot.entry == Entry::Generator && self.sink.is_none();

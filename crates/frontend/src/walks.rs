@@ -610,6 +610,8 @@ impl Translator<'_> {
             match head.filter(|head| !self.gave_up(head) && !self.gave_up(instruction)).map(|head| &head.feedback) {
                 Some(Feedback::Seen(Seen::List)) => Some(Kind::List),
                 Some(Feedback::Seen(Seen::Tuple)) => Some(Kind::Tuple),
+                // A trial is only passed if it is known what is walked.
+                Some(Feedback::Seen(Seen::Range)) if self.state.trial.is_some() => Some(Kind::Range),
                 _ => None,
             };
         let is_for_loop = head.is_some() && !self.code().indexed_loops;
@@ -623,11 +625,24 @@ impl Translator<'_> {
             self.push(iterator);
             return Ok(true);
         }
+        if expected == Some(Kind::Range) {
+            self.guard_kind(iterable, Kind::Range);
+        }
+        let iterable = self.peek(1)?;
         let Some(kind) = self.kind(iterable) else { return Ok(false) };
         if !is_iterator(kind) {
-            let Some(iterator_kind) = iterator_of(kind, false) else { return Ok(false) };
-            let iterator = self.invoke(Helper::BuiltinIterator, &[iterable]).expect("an iterator is a result");
-            self.function.values[iterator].ty = Type::Exact(iterator_kind);
+            // A guard on what was made can go back in a trial only.
+            let in_trial = self.state.trial.is_some();
+            let Some(iterator_kind) = iterator_of(kind, in_trial) else { return Ok(false) };
+            let mut iterator = self.invoke(Helper::BuiltinIterator, &[iterable]).expect("an iterator is a result");
+            if iterator_of(kind, false).is_some() {
+                self.function.values[iterator].ty = Type::Exact(iterator_kind);
+            } else {
+                self.push(iterator);
+                self.begin_same();
+                self.guard_kind(iterator, iterator_kind);
+                iterator = self.pop()?;
+            }
             let iterable = self.pop()?;
             self.push(iterator);
             self.push_nulls();
@@ -649,18 +664,25 @@ impl<'a> Translator<'a> {
     /// The loop that an instruction begins which pushes what it walks: nobody else gets that.
     pub(crate) fn loop_behind(&self, instruction: &Instruction) -> Option<&'a Instruction> {
         let code = self.code();
+        if let Ok(Slot::Function { code, .. }) = self.peek_slot(2) {
+            // The outermost loop of a generator expression that is tried.
+            let body = &self.snapshot.codes[code].instructions;
+            return body.iter().find(|next| matches!(next.op, Bytecode::ForIter { .. }));
+        }
         let index = code.index_of(instruction.start)?;
-        // What comprehensions set up lies between.
+        let is_tried = self.is_tried();
+        // What comprehensions set up lies between, or what begins a generator.
         let mut rest = code.instructions[index + 1..].iter().skip_while(|next| {
-            matches!(
-                next.op,
-                Bytecode::Nop
-                    | Bytecode::LoadFastAndClear { .. }
-                    | Bytecode::Swap { .. }
-                    | Bytecode::BuildList { count: 0 }
-                    | Bytecode::BuildSet { count: 0 }
-                    | Bytecode::BuildMap { count: 0 }
-            )
+            matches!(next.op, Bytecode::ReturnGenerator | Bytecode::PopTop | Bytecode::Resume { .. } if is_tried)
+                || matches!(
+                    next.op,
+                    Bytecode::Nop
+                        | Bytecode::LoadFastAndClear { .. }
+                        | Bytecode::Swap { .. }
+                        | Bytecode::BuildList { count: 0 }
+                        | Bytecode::BuildSet { count: 0 }
+                        | Bytecode::BuildMap { count: 0 }
+                )
         });
         rest.next().filter(|next| matches!(next.op, Bytecode::ForIter { .. }))
     }

@@ -316,6 +316,7 @@ fn write_frame(bytes: &mut Vec<u8>, frame: &ExitFrame) {
         Resume::At { start, offset } => (0, start, offset),
         Resume::PushResult { offset, next } => (1, offset, next),
         Resume::DropResult { offset, next } => (2, offset, next),
+        Resume::Undone => (3, 0, 0),
     };
     for number in [tag, first, second] {
         write(bytes, number.into());
@@ -332,6 +333,7 @@ fn read_frame(from: &mut Reader) -> ExitFrame {
     let resume = match (from.number(), from.word(), from.word()) {
         (0, start, offset) => Resume::At { start, offset },
         (1, offset, next) => Resume::PushResult { offset, next },
+        (3, _, _) => Resume::Undone,
         (_, offset, next) => Resume::DropResult { offset, next },
     };
     let mut values = || (0..from.number()).map(|_| read_value(from)).collect::<Vec<_>>();
@@ -348,8 +350,8 @@ impl PackedExits {
         let mut reasons: Vec<&'static str> = Vec::new();
         let mut written: HashMap<*const ExitFrame, u64> = HashMap::default();
         for exit in &table.exits {
-            let codes = exit.frames.iter().take(exit.frames.len().saturating_sub(1)).map(|frame| frame.code);
-            let codes: Vec<_> = codes.collect();
+            let inner = exit.frames.iter().take(exit.frames.len().saturating_sub(1));
+            let codes: Vec<_> = inner.filter(|frame| frame.resume != Resume::Undone).map(|frame| frame.code).collect();
             if !inlined.contains(&codes) {
                 inlined.push(codes);
             }

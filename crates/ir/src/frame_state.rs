@@ -38,6 +38,9 @@ pub enum Resume {
         /// Code unit behind it, caches included.
         next: Offset,
     },
+    /// Of a *trial*: code that is translated in line and leaves as if it had not begun. The interpreter goes on in the
+    /// caller, whose state is that in front of the trial; the operands are the references that the trial holds, which are dropped.
+    Undone,
 }
 
 /// One local or operand stack slot.

@@ -1,6 +1,6 @@
 //! Functions, blocks, instructions, values.
 
-use crate::{FrameState, FrameStateId, Op, Type};
+use crate::{FrameState, FrameStateId, Op, Resume, Type};
 use coluber_bytecode::ObjectTable;
 use cranelift_entity::{PrimaryMap, entity_impl};
 
@@ -238,6 +238,19 @@ impl Function {
             self.insts[inst].op.for_each_target(|call| result.push(call.block));
         }
         result
+    }
+
+    /// Whether a state lies in a trial, which leaves as if it had not begun.
+    pub fn is_trial(&self, state: FrameStateId) -> bool {
+        self.states[state].resume == Resume::Undone
+    }
+
+    /// The state that the interpreter goes on with: of a trial, that in front of it.
+    pub fn leaving_state(&self, state: FrameStateId) -> FrameStateId {
+        match self.states[state].caller {
+            Some(caller) if self.is_trial(state) => caller,
+            _ => state,
+        }
     }
 
     /// Calls `f` with each value that a state and its callers refer to; for an object that does not exist yet with what

@@ -214,6 +214,8 @@ macro_rules! for_each_helper {
             RaiseInitResult(O) -> X, raises;
             /// A new, empty dict.
             NewDict() -> O, raises;
+            /// A new, empty set.
+            NewSet() -> O, raises;
             /// A new, empty instance of a class that uses the default allocator.
             NewInstance(O) -> O, raises;
             /// Truth of an exact str, list, tuple, dict, set or int of any size: no Python code runs.
@@ -331,7 +333,7 @@ impl Helper {
             HelperType::O => Some(match self {
                 Helper::BuildTuple | Helper::MakePair => Type::Exact(crate::Kind::Tuple),
                 Helper::BuildList | Helper::ListSlice => Type::Exact(crate::Kind::List),
-                Helper::BuildSet => Type::Exact(crate::Kind::Set),
+                Helper::BuildSet | Helper::NewSet => Type::Exact(crate::Kind::Set),
                 Helper::BuildMap | Helper::NewDict => Type::Exact(crate::Kind::Dict),
                 Helper::BuildString | Helper::StrGet | Helper::StrSlice => Type::Exact(crate::Kind::Str),
                 Helper::BuildSlice => Type::Exact(crate::Kind::Slice),

@@ -233,7 +233,8 @@ impl<H: Host> Interpreter<'_, '_, H> {
                     Err(_) => return self.broken(inst, "a state cannot be left"),
                 };
                 Ok(Next::End(match stop {
-                    Stop::Raise => Outcome::Raised { inst, frames },
+                    // A trial that raises has not begun.
+                    Stop::Raise if !self.function.is_trial(state) => Outcome::Raised { inst, frames },
                     _ => Outcome::Exited { inst, frames },
                 }))
             }

@@ -479,6 +479,8 @@ impl<'a> Parser<'a> {
             Resume::PushResult { offset, next: self.immediate_word("an offset")? }
         } else if self.accept_word("drop") {
             Resume::DropResult { offset, next: self.immediate_word("an offset")? }
+        } else if self.accept_word("undone") {
+            Resume::Undone
         } else {
             Resume::At { start: offset, offset }
         };

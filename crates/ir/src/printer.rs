@@ -242,6 +242,7 @@ impl Display for FrameState {
             Resume::At { start, offset } => write!(f, "{start}/{offset}")?,
             Resume::PushResult { offset, next } => write!(f, "{offset} push {next}")?,
             Resume::DropResult { offset, next } => write!(f, "{offset} drop {next}")?,
+            Resume::Undone => f.write_str("0 undone")?,
         }
         f.write_str(" locals")?;
         Display::fmt(&List(&self.locals), f)?;

@@ -155,10 +155,11 @@ fn random_function(random: &mut Random) -> Function {
     }
     let mut states: Vec<FrameStateId> = vec![];
     for number in 0..6 {
-        let resume = match random.below(4) {
+        let resume = match random.below(5) {
             0 => Resume::At { start: number, offset: number },
             1 => Resume::At { start: number, offset: number + 1 },
             2 => Resume::PushResult { offset: number, next: number + 4 },
+            3 => Resume::Undone,
             _ => Resume::DropResult { offset: number, next: number + 4 },
         };
         let caller = if number > 0 && random.flip() { Some(random.pick(&states)) } else { None };

@@ -129,6 +129,9 @@ unsafe fn leave_at(
         let count = exit.frames.len();
         let frames = push_inlined_frames(tstate, unit, &exit.frames, own);
         adopt_frame_objects(tstate, own, &frames);
+        if exit.forgets_exception {
+            pyo3_ffi::PyErr_Clear();
+        }
         let mut raised = exit.kind == ExitKind::Raise;
         let reraise = if raised { take_reraise(tstate) } else { None };
         let mut is_reraise = reraise.is_some();
@@ -154,6 +157,12 @@ unsafe fn leave_at(
             frames[0].set_instr_ptr(unit.codes[plan.code].units.add(offset as usize));
         }
         close_all(overwritten);
+        for word in &exit.dropped {
+            match buffer.add(*word as usize).read() as *mut PyObject {
+                object if object.is_null() => {}
+                object => Py_DECREF(object),
+            }
+        }
         for number in 0..count - 1 {
             let inner = frames[number];
             let plan = &exit.frames[number];
@@ -203,6 +212,7 @@ unsafe fn leave_at(
 pub(crate) fn raising_offset(resume: Resume) -> u32 {
     match resume {
         Resume::At { offset, .. } | Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+        Resume::Undone => unreachable!("a trial has no frame"),
     }
 }
 
@@ -334,6 +344,7 @@ pub(crate) unsafe fn fill_frames(
             let offset = match plan.resume {
                 Resume::At { start, .. } => start,
                 Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+                Resume::Undone => unreachable!("a trial has no frame"),
             };
             frame.set_instr_ptr(code.units.add(offset as usize));
             set_return_offset(*frame, plan.resume);
@@ -422,7 +433,7 @@ unsafe fn resume_with(frame: Frame, plan: &PlannedFrame, unit: &UnitRecord, resu
                 Py_DECREF(result);
                 next
             }
-            Resume::At { .. } => unreachable!("only frames that wait for a callee have one"),
+            Resume::At { .. } | Resume::Undone => unreachable!("only frames that wait for a callee have one"),
         };
         frame.set_instr_ptr(unit.codes[plan.code].units.add(next as usize));
         frame.set_return_offset(0);

@@ -3,7 +3,7 @@
 //!
 //! Also here: looking up a handler in CPython's exception table. Nothing here touches the interpreter.
 
-use coluber_ir::exit_table::{Exit, ExitKind, ExitValue, ExitVirtual, VirtualShape};
+use coluber_ir::exit_table::{Exit, ExitFrame, ExitKind, ExitValue, ExitVirtual, VirtualShape};
 use coluber_ir::{ObjectId, Resume};
 
 /// How one slot is filled.
@@ -95,6 +95,10 @@ pub struct PlannedExit {
     pub made: Vec<Make>,
     /// Innermost first; the last one is the unit's own.
     pub frames: Vec<PlannedFrame>,
+    /// Whether an exception is forgotten: that of a trial, which has not begun.
+    pub forgets_exception: bool,
+    /// Words with references that nobody gets.
+    pub dropped: Vec<u32>,
 }
 
 /// A number that is boxed once, wherever it stands.
@@ -175,6 +179,21 @@ impl Planner {
         }
     }
 
+    /// What becomes of the references that a trial holds: those that no frame has taken are dropped.
+    fn drop_rest(&mut self, trial: &ExitFrame) -> Vec<u32> {
+        let mut dropped = Vec::new();
+        for value in &trial.stack {
+            if let ExitValue::Object { word, owned: true } = *value
+                && !self.kept.contains(&word)
+                && !self.taken.contains(&word)
+            {
+                self.taken.push(word);
+                dropped.push(word);
+            }
+        }
+        dropped
+    }
+
     fn make(&mut self, object: &ExitVirtual) -> Fill {
         let known = self.made.iter().position(|make| matches!(make, Make::Object { id, .. } if *id == object.id));
         if let Some(place) = known {
@@ -196,21 +215,25 @@ pub fn plan_exit(exit: &Exit) -> PlannedExit {
         }
     }
     let mut frames = Vec::new();
-    for (number, frame) in exit.frames.iter().enumerate() {
+    let (trials, real): (Vec<_>, Vec<_>) = exit.frames.iter().partition(|frame| frame.resume == Resume::Undone);
+    for (number, frame) in real.into_iter().enumerate() {
         let values = frame.locals.iter().chain(&frame.stack).enumerate();
         let fills = values.map(|(place, value)| planner.fill(value, Some((number as u32, place as u32))));
         let fills = fills.collect();
         frames.push(PlannedFrame { code: frame.code, function: frame.function, resume: frame.resume, fills });
     }
+    let dropped = trials.iter().flat_map(|trial| planner.drop_rest(trial)).collect();
     let Planner { updates, made, .. } = planner;
     PlannedExit {
-        kind: exit.kind,
+        kind: if trials.is_empty() { exit.kind } else { ExitKind::Guard },
         reason: exit.reason,
         benign: exit.benign,
         guilty: exit.guilty,
         updates,
         made,
         frames,
+        forgets_exception: exit.kind == ExitKind::Raise && !trials.is_empty(),
+        dropped,
     }
 }
 
@@ -293,6 +316,21 @@ mod tests {
             plan_exit(&exit(vec![(vec![owned.clone(), borrowed.clone()], vec![]), (vec![borrowed], vec![owned])]));
         assert_eq!(plan.frames[0].fills, [Fill::Take(2), Fill::Share(3)]);
         assert_eq!(plan.frames[1].fills, [Fill::Share(3), Fill::Share(2)]);
+    }
+
+    #[test]
+    fn trials_are_dropped_as_far_as_no_frame_takes_them() {
+        let owned = |word| ExitValue::Object { word, owned: true };
+        let borrowed = ExitValue::Object { word: 4, owned: false };
+        let mut table = exit(vec![(vec![], vec![owned(2), owned(3), borrowed, owned(3)]), (vec![owned(2)], vec![])]);
+        table.kind = ExitKind::Raise;
+        let trial = ExitFrame { resume: Resume::Undone, ..(*table.frames[0]).clone() };
+        table.frames = [Arc::new(trial), Arc::clone(&table.frames[1])].into();
+        let plan = plan_exit(&table);
+        assert_eq!((plan.kind, plan.forgets_exception), (ExitKind::Guard, true));
+        assert_eq!(plan.frames.len(), 1);
+        assert_eq!(plan.frames[0].fills, [Fill::Take(2)]);
+        assert_eq!(plan.dropped, [3]);
     }
 
     #[test]

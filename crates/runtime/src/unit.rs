@@ -478,6 +478,7 @@ impl UnitRecord {
                 let offset = match frame.resume {
                     Resume::At { start, .. } => start,
                     Resume::PushResult { offset, .. } | Resume::DropResult { offset, .. } => offset,
+                    Resume::Undone => unreachable!("a trial has no frame"),
                 };
                 ExitFact {
                     code: self.codes[frame.code].code.0 as usize,

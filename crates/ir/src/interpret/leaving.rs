@@ -16,10 +16,17 @@ impl<H: Host> Interpreter<'_, '_, H> {
     pub(super) fn frames(&mut self, state: FrameStateId) -> Result<Vec<Frame<H::Object>>, Stop> {
         let mut taken = Taken { roots: BTreeSet::new(), made: BTreeMap::new() };
         let mut frames = Vec::new();
-        let mut next = Some(state);
+        let mut next = Some(self.function.leaving_state(state));
         while let Some(id) = next {
             frames.push(self.frame(id, &mut taken)?);
             next = self.function.states[id].caller;
+        }
+        if self.function.is_trial(state) {
+            for slot in self.frame(state, &mut taken)?.stack {
+                if let FrameSlot::Value(Datum::Object(object)) = slot {
+                    self.host.decref(object);
+                }
+            }
         }
         Ok(frames)
     }

@@ -132,6 +132,7 @@ fn frames_text(model: &Model, frames: &[Frame<Object>]) -> String {
             Resume::At { start, offset } => format!("{start}/{offset}"),
             Resume::PushResult { offset, next } => format!("{offset} push {next}"),
             Resume::DropResult { offset, next } => format!("{offset} drop {next}"),
+            Resume::Undone => unreachable!("trials leave no frames"),
         };
         format!("code{}@{resume} locals[{}] stack[{}]", frame.code, slots(&frame.locals), slots(&frame.stack))
     };

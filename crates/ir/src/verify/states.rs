@@ -16,17 +16,26 @@ pub fn check(cfg: &Cfg, report: &mut Report) {
 
 fn check_activations(id: FrameStateId, report: &mut Report) {
     let function = report.function;
-    if !matches!(function.states[id].resume, Resume::At { .. }) {
+    let mut next = Some(id);
+    if function.states[id].resume == Resume::Undone {
+        let state = &function.states[id];
+        if !state.locals.is_empty() || state.function.is_some() || state.caller.is_none() {
+            report.state(id, "a trial has no locals and no function, but a caller");
+        }
+        next = state.caller;
+    }
+    if let Some(id) = next
+        && !matches!(function.states[id].resume, Resume::At { .. })
+    {
         report.state(id, "the innermost state resumes at an instruction");
     }
-    let mut next = Some(id);
     while let Some(id) = next {
         let state = &function.states[id];
         if state.caller.is_some() != state.function.is_some() {
             report.state(id, "an inlined activation has a function and a caller, the outermost one has neither");
         }
         if let Some(caller) = state.caller
-            && matches!(function.states[caller].resume, Resume::At { .. })
+            && matches!(function.states[caller].resume, Resume::At { .. } | Resume::Undone)
         {
             report.state(caller, "the state of a caller waits for its callee");
         }

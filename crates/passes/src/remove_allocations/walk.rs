@@ -258,7 +258,7 @@ impl<'a> Walk<'a> {
     /// The frames of inlined calls that an exception comes out of outlive it: what they hold is made before it is raised.
     fn make_for_frames(&mut self, inst: Inst) -> Result<(), Stop> {
         let state = self.function.insts[inst].op.state().ok_or(Stop::GiveUp)?;
-        if self.function.states[state].caller.is_none() {
+        if self.function.states[state].caller.is_none() || self.function.is_trial(state) {
             return Ok(());
         }
         let mut values = Vec::new();

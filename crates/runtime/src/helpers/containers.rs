@@ -94,6 +94,13 @@ pub unsafe extern "C" fn helper_new_dict() -> Object {
 }
 
 /// # Safety
+/// See [`helper_build_tuple`].
+pub unsafe extern "C" fn helper_new_set() -> Object {
+    // SAFETY: attached; no iterable is an empty set.
+    unsafe { pyo3_ffi::PySet_New(std::ptr::null_mut()) }
+}
+
+/// # Safety
 /// See [`helper_build_tuple`]; the items are str objects.
 pub unsafe extern "C" fn helper_build_string(items: *const Object, count: i64) -> Object {
     // SAFETY: str objects; the separator is immortal.

@@ -134,6 +134,7 @@ mod rows {
     pub use super::helper_negative as Negative;
     pub use super::helper_new_dict as NewDict;
     pub use super::helper_new_instance as NewInstance;
+    pub use super::helper_new_set as NewSet;
     pub use super::helper_next as Next;
     pub use super::helper_pair_next as PairNext;
     pub use super::helper_raise as Raise;

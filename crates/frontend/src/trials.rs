@@ -1,0 +1,528 @@
+//! Trials: generator expressions in their consumers' code, without function, generator and frame.
+//!
+//! An expression whose body only computes -- no store, no Python code -- cannot be told from one that has not begun while
+//! nobody has got its items. So where a consumer takes all items before it does anything else with them, both are translated
+//! in line as a *trial*: each exit out of it, and each exception, goes back in front of the expression, which the
+//! interpreter then executes from its start. Frame states of a trial are the state in front of it and the references that
+//! it holds, which an exit drops ([`Resume::Undone`]).
+//!
+//! Whether a body is fit turns out while it is translated. If it is not, the unit is translated again without this trial.
+
+use crate::graph::Graph;
+use crate::state::{Activation, Slot, State};
+use crate::translator::{Edge, Translator};
+use crate::{Bailout, BailoutReason};
+use coluber_bytecode::{Code, Instruction, Kind, ObjectValue, Offset, Op as Bytecode};
+use coluber_ir::ops::{Effects, Overflow};
+use coluber_ir::{FrameState, FrameStateId, Helper, Op, Resume, SlotValue, Value};
+use rustc_hash::FxHashSet as HashSet;
+use std::rc::Rc;
+
+/// Deepest nesting of activations in which a trial begins.
+const MAX_DEPTH: usize = 5;
+/// Largest body, in instructions.
+const MAX_BODY: usize = 100;
+/// Part of the inline path of loop headers in a trial.
+const IN_TRIAL: u32 = u32::MAX - 1;
+
+/// Where a trial begins: inline path, code, offset.
+pub(crate) type TrialPlace = (Vec<u32>, usize, Offset);
+
+/// A trial that has begun.
+#[derive(Debug, PartialEq)]
+pub struct Trial {
+    place: TrialPlace,
+    /// The state in front of it.
+    state: FrameStateId,
+    /// The roots of what that names: these live on.
+    named: HashSet<Value>,
+    /// How many values there were: what has a higher number was made in the trial.
+    first: usize,
+}
+
+impl Trial {
+    /// Whether the state in front of the trial names the value with this root.
+    pub(crate) fn names(&self, root: Value) -> bool {
+        self.named.contains(&root)
+    }
+
+    fn has_made(&self, root: Value) -> bool {
+        root.as_u32() as usize >= self.first
+    }
+}
+
+/// What is done with the items.
+#[derive(Clone)]
+enum Taking {
+    /// Collected in the list, or set, at this place of the consumer's operand stack.
+    Collected { place: usize, kind: Kind },
+    /// Added to the sum at this place.
+    Summed { place: usize },
+    /// Looked at, up to the first one with this truth value, as the instruction does.
+    Tested { wanted: bool, by: Instruction },
+}
+
+/// A generator expression that is being translated in its consumer.
+pub(crate) struct Consumer {
+    taking: Taking,
+    /// How many activations there are while its body is translated.
+    depth: usize,
+    /// Paths on which the item was found.
+    found: Vec<Edge>,
+}
+
+impl Translator<'_> {
+    /// Begins a trial if the present instruction is the first of what makes a generator expression.
+    pub(crate) fn begin_trial(&mut self, code: &Code, index: usize, instruction: &Instruction) {
+        if self.state.trial.is_some()
+            || !self.settings.speculate
+            || !self.settings.inline
+            || self.is_inside_instruction
+            || self.state.frames.len() > MAX_DEPTH
+        {
+            return;
+        }
+        let Some(function) = self.expression_from(code, index).filter(|_| !self.gave_up(instruction)) else { return };
+        let place = (self.path.clone(), self.state.top().code, function);
+        if self.assumptions.refused_trials.contains(&place) {
+            return;
+        }
+        let state = self.before();
+        let mut named = HashSet::default();
+        for slot in self.state.slots() {
+            slot.for_each(|value| {
+                named.insert(self.function.root(value));
+            });
+        }
+        let first = self.function.values.len();
+        self.trials.push(place.clone());
+        self.state.trial = Some(Rc::new(Trial { place, state, named, first }));
+        self.begin_same();
+    }
+
+    /// Where the function of a generator expression is made that these instructions, from the one at `index` on, make if its
+    /// body may be fit: an empty collection for the items perhaps, the cells of the closure, the function.
+    fn expression_from(&self, code: &Code, index: usize) -> Option<Offset> {
+        let mut rest = code.instructions[index..].iter().peekable();
+        rest.next_if(|next| matches!(next.op, Bytecode::BuildList { count: 0 } | Bytecode::BuildSet { count: 0 }));
+        while rest.next_if(|next| matches!(next.op, Bytecode::LoadFast { .. })).is_some() {}
+        rest.next_if(|next| matches!(next.op, Bytecode::BuildTuple { .. }));
+        let Bytecode::LoadConst { value } = rest.next()?.op else { return None };
+        let function = rest.next().filter(|next| next.op == Bytecode::MakeFunction)?;
+        let body = self.snapshot.codes.iter().find(|code| code.object == value)?;
+        (body.name.ends_with("<genexpr>") && may_be_fit(body)).then_some(function.offset)
+    }
+
+    /// The present trial does what cannot be undone: the unit is translated again without it.
+    pub(crate) fn refuse_trial(&mut self) {
+        if let Some(trial) = &self.state.trial {
+            self.assumptions.refused_trials.insert(trial.place.clone());
+            self.retry = true;
+        }
+    }
+
+    /// Whether a trial may do this.
+    pub(crate) fn is_repeatable(&self, trial: &Trial, op: &Op, effects: Effects) -> bool {
+        let is_new = |value: Value| trial.has_made(self.function.root(value));
+        match op {
+            // What dies is what the trial has made: all else is held by others, who do nothing meanwhile.
+            Op::Kill { .. } | Op::Dup { .. } | Op::ProfileOperands { .. } => true,
+            Op::StoreIterator { iterator, .. } | Op::TakeSequence { iterator } => is_new(*iterator),
+            Op::Invoke { helper, arguments, .. } => match helper {
+                Helper::ListAppend | Helper::SetAddPlain => is_new(arguments[0]),
+                Helper::BuildTuple
+                | Helper::BuildList
+                | Helper::BuildString
+                | Helper::BuildSlice
+                | Helper::NewSet
+                | Helper::ListSlice
+                | Helper::StrSlice
+                | Helper::StrGet
+                | Helper::BuiltinIterator
+                | Helper::MakePair
+                | Helper::MatchesException => true,
+                Helper::BuiltinIsTrue
+                | Helper::StrEqual
+                | Helper::BuiltinLength
+                | Helper::DictFind
+                | Helper::FloatRemainder
+                | Helper::FloatFloorDivide
+                | Helper::MathUnary
+                | Helper::MatchMapping
+                | Helper::MatchSequence => true,
+                _ => false,
+            },
+            _ => effects.writes == 0 && !effects.runs_python,
+        }
+    }
+
+    /// The frame state of a trial.
+    pub(crate) fn trial_state(&mut self, state: &State, trial: &Trial) -> FrameStateId {
+        let mut seen = HashSet::default();
+        let mut stack = Vec::new();
+        for slot in state.slots() {
+            slot.for_each(|value| {
+                let root = self.function.root(value);
+                if self.needs_kill(root) && !trial.names(root) && seen.insert(root) {
+                    stack.push(SlotValue::Value(root));
+                }
+            });
+        }
+        let code = self.function.states[trial.state].code;
+        self.intern_state(FrameState {
+            code,
+            function: None,
+            resume: Resume::Undone,
+            locals: Vec::new(),
+            stack,
+            caller: Some(trial.state),
+        })
+    }
+
+    /// MAKE_FUNCTION of an expression that is tried.
+    pub(crate) fn make_tried_function(&mut self) -> Result<bool, Bailout> {
+        let coluber_ir::Type::Constant(object, _) = self.ty(self.peek(1)?) else { return Ok(false) };
+        let Some(code) = self.snapshot.codes.iter().position(|code| code.object == object) else { return Ok(false) };
+        if self.state.trial.is_none() || !self.snapshot.codes[code].name.ends_with("<genexpr>") {
+            return Ok(false);
+        }
+        self.pop()?;
+        self.push_slot(Slot::Function { code, closure: None });
+        Ok(true)
+    }
+
+    /// Its SET_FUNCTION_ATTRIBUTE. Stack: closure, function.
+    pub(crate) fn set_tried_closure(&mut self, attribute: u32) -> Result<bool, Bailout> {
+        let Slot::Function { code, .. } = self.peek_slot(1)? else { return Ok(false) };
+        if attribute != CLOSURE {
+            return Err(self.malformed("attribute of a generator expression"));
+        }
+        self.pop_slot()?;
+        let closure = Some(self.pop()?);
+        self.push_slot(Slot::Function { code, closure });
+        Ok(true)
+    }
+
+    /// CALL of an expression that is tried, or of its consumer. True if it has been done. Stack: function, iterator; or callable, self or NULL, generator.
+    pub(crate) fn call_tried(&mut self, count: u32, instruction: &Instruction) -> Result<bool, Bailout> {
+        match (count, self.peek_slot(1)?) {
+            (0, Slot::Value(argument)) => {
+                let Slot::Function { code, closure } = self.peek_slot(2)? else { return Ok(false) };
+                self.pop()?;
+                self.pop_slot()?;
+                self.push_slot(Slot::Generator { code, closure, argument });
+                let code = self.code();
+                let next = code.index_of(instruction.next).map(|index| &code.instructions[index..]);
+                let mut rest = next.into_iter().flatten().map(|instruction| &instruction.op);
+                match rest.find(|op| !matches!(op, Bytecode::Nop | Bytecode::PushNull)) {
+                    Some(Bytecode::Call { count: 1 } | Bytecode::ForIter { .. }) => Ok(true),
+                    _ => Err(self.malformed("no consumer of a generator expression")),
+                }
+            }
+            (1, Slot::Generator { .. }) => self.call_consumer(),
+            _ => Ok(false),
+        }
+    }
+
+    /// CALL of a consumer. False if the call goes on with a list in place of the generator.
+    fn call_consumer(&mut self) -> Result<bool, Bailout> {
+        let unknown = self.malformed("unknown consumer of a generator expression");
+        let (callable, receiver) = (self.peek(3)?, self.peek_slot(2)?);
+        let coluber_ir::Type::Constant(callable, _) = self.ty(callable) else { return Err(unknown) };
+        let has_self = receiver != Slot::Null;
+        self.rely_on_invariants();
+        let place = self.state.top().stack.len();
+        let (taking, is_result) = match &self.snapshot.objects.get(callable).value {
+            ObjectValue::Class(facts) if !has_self => match facts.kind {
+                Some(Kind::Set) => (Taking::Collected { place, kind: Kind::Set }, true),
+                Some(Kind::List) => (Taking::Collected { place, kind: Kind::List }, true),
+                Some(Kind::Tuple | Kind::Dict | Kind::Bytes | Kind::ByteArray) => {
+                    (Taking::Collected { place, kind: Kind::List }, false)
+                }
+                _ if facts.name == "frozenset" && !facts.is_heap => {
+                    (Taking::Collected { place, kind: Kind::List }, false)
+                }
+                _ => return Err(unknown),
+            },
+            ObjectValue::Builtin(name) => match (name.as_str(), has_self) {
+                ("builtins.sum", false) if !self.sums_are_collected() => (Taking::Summed { place }, true),
+                (
+                    "builtins.sum" | "builtins.min" | "builtins.max" | "builtins.sorted" | "builtins.any"
+                    | "builtins.all" | "math.prod" | "math.fsum",
+                    false,
+                )
+                | ("str.join" | "bytes.join", true) => (Taking::Collected { place, kind: Kind::List }, false),
+                _ => return Err(unknown),
+            },
+            _ => return Err(unknown),
+        };
+        match &taking {
+            Taking::Collected { kind, .. } => self.push_collection(*kind),
+            Taking::Summed { .. } => {
+                let zero = self.int(0);
+                self.push(zero);
+            }
+            Taking::Tested { .. } => unreachable!("only loops test items"),
+        }
+        let generator = self.state.top().stack[place - 1];
+        let (ends, _) = self.consume(generator, taking)?;
+        if ends.is_empty() {
+            self.block = None;
+            return Ok(true);
+        }
+        let (resume, after) = self.resumes();
+        self.merge(ends, resume)?;
+        self.begin(resume, after);
+        // Stack: callable, self or NULL, generator, result.
+        let result = self.pop_slot()?;
+        let generator = self.pop_slot()?;
+        self.push_slot(result);
+        self.end_trial();
+        self.begin_same();
+        if is_result {
+            let Slot::Value(result) = result else { return Err(unknown) };
+            self.finish_call(1, result)?;
+        }
+        self.release_slot(generator);
+        if !is_result {
+            // Going back to the call now is to call it with the list.
+            self.begin_same();
+        }
+        Ok(is_result)
+    }
+
+    /// The items are where they are to be: the trial has been passed, unless it is part of another one.
+    pub(crate) fn end_trial(&mut self) {
+        let is_promise = |slot: &Slot| matches!(slot, Slot::Function { .. } | Slot::Generator { .. });
+        if !self.state.slots().any(is_promise) {
+            self.state.trial = None;
+        }
+    }
+
+    fn push_collection(&mut self, kind: Kind) {
+        let helper = if kind == Kind::Set { Helper::NewSet } else { Helper::BuildList };
+        let collection = self.invoke(helper, &[]).expect("a collection is a result");
+        self.push(collection);
+    }
+
+    /// FOR_ITER over an expression that is tried. False if there is none.
+    pub(crate) fn loop_over_tried(&mut self, instruction: &Instruction) -> Result<bool, Bailout> {
+        let code = self.code();
+        let generator = self.peek_slot(code.iterator_slots)?;
+        if !matches!(generator, Slot::Generator { .. }) {
+            return Ok(false);
+        }
+        let unknown = self.malformed("a loop over a generator expression");
+        let Some(start) = code.index_of(instruction.offset) else { return Err(unknown) };
+        let mut rest = code.instructions[start + 1..].iter().filter(|next| next.op != Bytecode::Nop);
+        let first = rest.next();
+        let taking = match first.map(|first| &first.op) {
+            Some(Bytecode::ListAppend { depth } | Bytecode::SetAdd { depth }) => {
+                let place = self.state.top().stack.len().checked_sub(*depth as usize);
+                let (Some(place), Some(kind)) = (place, self.kind(self.peek(*depth)?)) else { return Err(unknown) };
+                Taking::Collected { place, kind }
+            }
+            Some(Bytecode::ToBool) => {
+                let wanted = match rest.next().map(|next| &next.op) {
+                    Some(Bytecode::PopJumpIfTrue { .. }) => true,
+                    Some(Bytecode::PopJumpIfFalse { .. }) => false,
+                    _ => return Err(unknown),
+                };
+                Taking::Tested { wanted, by: first.expect("matched above").clone() }
+            }
+            _ => return Err(unknown),
+        };
+        match rest.next().map(|next| &next.op) {
+            Some(Bytecode::JumpBackward { target, .. }) if code.index_of(*target) == Some(start) => {}
+            _ => return Err(unknown),
+        }
+        let (resume, after) = self.resumes();
+        let (ends, found) = self.consume(generator, taking)?;
+        if !found.is_empty() {
+            self.merge(found, resume)?;
+            self.begin(resume, after);
+            // Where the jump behind the test goes.
+            let run = self.run_mut();
+            let body = run.graph.nodes[run.node].successors[0];
+            let target = run.graph.nodes[body].successors[1];
+            let edge = self.end_path();
+            self.run_mut().add_edge(target, edge);
+        }
+        if ends.is_empty() {
+            self.block = None;
+            return Ok(true);
+        }
+        self.merge(ends, resume)?;
+        self.begin(resume, after);
+        self.edge(1)?;
+        Ok(true)
+    }
+
+    /// Translates the body of a generator. Edges behind it, and those on which an item was found; its activation has ended.
+    fn consume(&mut self, generator: Slot, taking: Taking) -> Result<(Vec<Edge>, Vec<Edge>), Bailout> {
+        let Slot::Generator { code: index, closure, argument } = generator else {
+            return Err(self.malformed("no generator expression"));
+        };
+        let code = &self.snapshot.codes[index];
+        let mut locals = vec![Slot::Null; code.slot_count as usize];
+        locals[0] = Slot::Value(argument);
+        let cells = code.instructions.iter().find_map(|instruction| match instruction.op {
+            Bytecode::CopyFreeVars { count } => Some(count),
+            _ => None,
+        });
+        if let Some(count) = cells {
+            let tuple = closure.ok_or_else(|| self.malformed("no closure"))?;
+            for number in 0..count {
+                let index = self.int(i64::from(number));
+                let cell = self.emit_value(Op::TupleGet { tuple, index });
+                let cell = self.emit_value(Op::AssumeKind { value: cell, kind: Kind::Cell });
+                locals[(code.slot_count - count + number) as usize] = Slot::Value(cell);
+            }
+        }
+        let graph = Graph::build_draining(code, 0, self.settings.peel)
+            .ok_or_else(|| Bailout::new(BailoutReason::ControlFlow, 0))?;
+        let (offset, next) = self.offsets();
+        let function = self.state.top().function;
+        self.state.top_mut().waiting = Some(Resume::PushResult { offset, next });
+        self.state.frames.push(Activation { code: index, function, locals, stack: Vec::new(), waiting: None });
+        let (source, path_length) = (self.source, self.path.len());
+        let node = self.run_mut().node as u32;
+        self.path.extend([node, offset, IN_TRIAL]);
+        self.consumers.push(Consumer { taking, depth: self.state.frames.len(), found: Vec::new() });
+        let edge = self.end_path();
+        let ends = self.translate_graph(Rc::new(graph), index, edge)?;
+        let consumer = self.consumers.pop().expect("pushed above");
+        self.path.truncate(path_length);
+        self.source = source;
+        Ok((ends, consumer.found))
+    }
+
+    /// Whether the executing activation is that of an expression that is tried.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.consumers.last().is_some_and(|consumer| consumer.depth == self.state.frames.len())
+    }
+
+    /// `yield` in it. The item has been taken off the stack.
+    pub(crate) fn consume_item(&mut self, item: Value) -> Result<(), Bailout> {
+        let taking = self.consumers.last().expect("an expression is tried").taking.clone();
+        let outer = self.state.frames.len() - 2;
+        match taking {
+            Taking::Collected { place, kind } => {
+                let Slot::Value(collection) = self.state.frames[outer].stack[place] else {
+                    return Err(self.malformed("no collection"));
+                };
+                if kind == Kind::List {
+                    self.invoke(Helper::ListAppend, &[collection, item]);
+                } else if matches!(self.kind(item), Some(Kind::Int | Kind::Float | Kind::Str | Kind::Bool)) {
+                    let item = self.object(item);
+                    // It is held until it is in the set.
+                    self.push(item);
+                    self.invoke(Helper::SetAddPlain, &[collection, item]);
+                    let item = self.pop()?;
+                    self.release(item);
+                } else {
+                    self.refuse_trial();
+                }
+            }
+            Taking::Summed { place } => {
+                let Slot::Value(sum) = self.state.frames[outer].stack[place] else {
+                    return Err(self.malformed("no sum"));
+                };
+                let number = match self.kind(item) {
+                    Some(Kind::Int) => self.unbox(item, Kind::Int),
+                    Some(Kind::Bool) => {
+                        let value = self.unbox(item, Kind::Bool);
+                        self.emit_value(Op::BoolToInt { value })
+                    }
+                    _ => {
+                        self.collect_sums();
+                        return self.go_on_behind_yield();
+                    }
+                };
+                let sum = self.unbox(sum, Kind::Int);
+                let state = self.before();
+                let overflow = Overflow::Checked;
+                let sum = self.emit_value(Op::IntAdd { left: sum, right: number, overflow, state });
+                self.state.frames[outer].stack[place] = Slot::Value(sum);
+                let item = self.current(item);
+                self.release(item);
+            }
+            Taking::Tested { wanted, by } => {
+                let truth = match self.kind(item) {
+                    Some(Kind::Bool) => self.unbox(item, Kind::Bool),
+                    _ => self.truth(item, &by),
+                };
+                let item = self.current(item);
+                let start = self.path();
+                let (is_true, is_false) = self.branch_on(truth);
+                let (found, goes_on) = if wanted { (is_true, is_false) } else { (is_false, is_true) };
+                self.take(&start, found);
+                self.release(item);
+                let edge = self.end_tried()?;
+                self.consumers.last_mut().expect("an expression is tried").found.push(edge);
+                self.take(&start, goes_on);
+                self.release(item);
+            }
+        }
+        self.go_on_behind_yield()
+    }
+
+    fn go_on_behind_yield(&mut self) -> Result<(), Bailout> {
+        let none = self.emit_value(Op::NoneConstant {});
+        self.push(none);
+        Ok(())
+    }
+
+    /// The end of its body, by a `return`: the result has been taken off the stack.
+    pub(crate) fn return_tried(&mut self) -> Result<(), Bailout> {
+        let edge = self.end_tried()?;
+        self.run_mut().returns.push(edge);
+        Ok(())
+    }
+
+    fn end_tried(&mut self) -> Result<Edge, Bailout> {
+        let top = self.state.top_mut();
+        let mut slots: Vec<Slot> = top.locals.iter_mut().map(|slot| std::mem::replace(slot, Slot::Null)).collect();
+        slots.append(&mut top.stack);
+        self.release_each(slots);
+        self.state.frames.pop();
+        self.state.top_mut().waiting = None;
+        Ok(self.end_path())
+    }
+
+    fn sums_are_collected(&self) -> bool {
+        let trial = self.state.trial.as_ref().expect("a trial has begun");
+        self.assumptions.collected_sums.contains(&trial.place)
+    }
+
+    /// The items of the present trial are not all ints: a list of them is added up.
+    fn collect_sums(&mut self) {
+        let trial = self.state.trial.as_ref().expect("a trial has begun");
+        self.assumptions.collected_sums.insert(trial.place.clone());
+        self.retry = true;
+    }
+}
+
+/// Number of a function's closure in SET_FUNCTION_ATTRIBUTE.
+const CLOSURE: u32 = 8;
+
+/// Whether nothing in the body of a generator expression says at once that it does more than compute.
+fn may_be_fit(code: &Code) -> bool {
+    code.instructions.len() <= MAX_BODY
+        && code.instructions.iter().all(|instruction| {
+            !matches!(
+                instruction.op,
+                Bytecode::StoreGlobal { .. }
+                    | Bytecode::StoreDeref { .. }
+                    | Bytecode::StoreAttr { .. }
+                    | Bytecode::StoreSubscript
+                    | Bytecode::CallKw { .. }
+                    | Bytecode::CallFunctionEx
+                    | Bytecode::GetYieldFromIter
+                    | Bytecode::GetAwaitable { .. }
+                    | Bytecode::GetAiter
+                    | Bytecode::ImportName { .. }
+                    | Bytecode::Unsupported { .. }
+            )
+        })
+}
