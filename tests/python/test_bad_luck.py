@@ -140,7 +140,7 @@ CASES = {
         + """
 import resource, time
 # A thread that has just been made takes its first memory itself.
-time.sleep(0.1)
+time.sleep(0.3)
 try:
     resource.setrlimit(resource.RLIMIT_AS, (32 << 20, resource.RLIM_INFINITY))
 """

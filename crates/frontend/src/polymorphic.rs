@@ -48,8 +48,13 @@ impl Translator<'_> {
     pub(crate) fn translate_range(&mut self, code_index: usize, first: usize, end: usize) -> Result<(), Bailout> {
         let mut index = first;
         while index < end && self.block.is_some() {
-            if index + 1 < end && (self.slice_of_list(code_index, index)? || self.range_iterator(code_index, index)?) {
+            if index + 1 < end && self.slice_of_list(code_index, index)? {
                 index += 2;
+                continue;
+            }
+            let range = self.range_iterator(code_index, index, end)?;
+            if range > 0 {
+                index += range;
                 continue;
             }
             match self.fork_at(code_index, index, end) {

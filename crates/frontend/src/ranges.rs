@@ -13,20 +13,33 @@ const BOUNDS: i64 = 1 << 61;
 const STEPS: u64 = 1 << 31;
 
 impl Translator<'_> {
-    /// Compiles the call of `range` and the `GET_ITER` behind it as one; false if they are something else. Stack: callable,
-    /// NULL, one to three ints.
-    pub(crate) fn range_iterator(&mut self, code_index: usize, index: usize) -> Result<bool, Bailout> {
+    /// Compiles the call of `range`, that of `reversed` perhaps, and the `GET_ITER` behind it as one; says how many
+    /// instructions that are, none if they are something else. Stack: callable, NULL, one to three ints.
+    pub(crate) fn range_iterator(&mut self, code_index: usize, index: usize, end: usize) -> Result<usize, Bailout> {
         let code: &Code = &self.snapshot.codes[code_index];
-        let (call, get_iter) = (&code.instructions[index], &code.instructions[index + 1]);
-        let (Bytecode::Call { count: count @ 1..=3 }, Bytecode::GetIter) = (&call.op, &get_iter.op) else {
-            return Ok(false);
+        let [call, rest @ ..] = &code.instructions[index..end] else { return Ok(0) };
+        let Bytecode::Call { count: count @ 1..=3 } = call.op else { return Ok(0) };
+        let (get_iter, is_reversed) = match rest {
+            [get_iter, ..] if get_iter.op == Bytecode::GetIter => (get_iter, false),
+            [reversed, get_iter, ..]
+                if reversed.op == (Bytecode::Call { count: 1 }) && get_iter.op == Bytecode::GetIter =>
+            {
+                (get_iter, true)
+            }
+            _ => return Ok(0),
         };
-        let count = *count;
-        if !self.settings.speculate || self.gave_up(call) || !self.is_range(self.peek(count + 2)?) {
-            return Ok(false);
+        if !self.settings.speculate || self.gave_up(call) || !self.is_builtin_class(self.peek(count + 2)?, Kind::Range)
+        {
+            return Ok(0);
+        }
+        if is_reversed
+            && (self.peek_slot(count + 3)? != Slot::Null
+                || !self.is_builtin_class(self.peek(count + 4)?, Kind::Reversed))
+        {
+            return Ok(0);
         }
         let step = if count == 3 { self.constant_step(self.peek(1)?) } else { Some(1) };
-        let Some(step) = step.filter(|step| *step != 0 && step.unsigned_abs() < STEPS) else { return Ok(false) };
+        let Some(step) = step.filter(|step| *step != 0 && step.unsigned_abs() < STEPS) else { return Ok(0) };
         let start = if count == 1 { None } else { Some(self.peek(count)?) };
         let stop = self.peek(if count == 1 { 1 } else { count - 1 })?;
         let may_be_int = |this: &Self, value: Value| matches!(this.kind(value), None | Some(Kind::Int));
@@ -34,13 +47,13 @@ impl Translator<'_> {
             || !may_be_int(self, stop)
             || start.is_some_and(|start| !may_be_int(self, start))
         {
-            return Ok(false);
+            return Ok(0);
         }
         self.source = (code_index as u32, call.offset);
         self.begin(self.resume_at(code, call.start), self.resume_at(code, get_iter.next));
         self.check_observed();
         self.rely_on_invariants();
-        let start = match start {
+        let mut start = match start {
             Some(start) => self.range_bound(start),
             None => self.int(0),
         };
@@ -54,25 +67,34 @@ impl Translator<'_> {
             let left = self.emit_value(Op::IntAdd { left: length, right: more, overflow, state });
             length = self.emit_value(Op::IntFloorDivide { left, right, state });
         }
-        let step = self.int(step);
+        let mut step = self.int(step);
+        if is_reversed {
+            let minus_one = self.int(-1);
+            let steps = self.emit_value(Op::IntAdvance { left: length, right: minus_one });
+            let distance = self.emit_value(Op::IntMultiply { left: steps, right: step, overflow, state });
+            start = self.emit_value(Op::IntAdd { left: start, right: distance, overflow, state });
+            step = self.emit_value(Op::IntMultiply { left: step, right: minus_one, overflow, state });
+        }
         let iterator = self.emit_value(Op::MakeIterator { walker: Walker::Range, parts: vec![start, length, step] });
         let mut popped = Vec::new();
         for _ in 0..count {
             popped.push(self.pop()?);
         }
-        self.pop_slot()?;
-        popped.push(self.pop()?);
+        for _ in 0..if is_reversed { 2 } else { 1 } {
+            self.pop_slot()?;
+            popped.push(self.pop()?);
+        }
         self.push(iterator);
         for _ in 1..code.iterator_slots {
             self.push_slot(Slot::Null);
         }
         self.release_all(&popped);
-        Ok(true)
+        Ok(if is_reversed { 3 } else { 2 })
     }
 
-    fn is_range(&self, callable: Value) -> bool {
+    fn is_builtin_class(&self, callable: Value, kind: Kind) -> bool {
         let Type::Constant(object, _) = self.ty(callable) else { return false };
-        matches!(&self.snapshot.objects.get(object).value, ObjectValue::Class(facts) if facts.kind == Some(Kind::Range))
+        matches!(&self.snapshot.objects.get(object).value, ObjectValue::Class(facts) if facts.kind == Some(kind))
     }
 
     /// An int that may be a bound of a range; exits if it is too large.

@@ -99,3 +99,35 @@ def case_exits_in_the_middle():
     for _ in range(30):
         exits_in_the_middle([1, 2, 3, 4])
     return [exits_in_the_middle(values) for values in ([1, 2, 2.5, 3, 4], [1, 2, "a", "b"][2:], [[1], [2], [3]])]
+
+
+@compiled
+def backwards(a, b, c):
+    seen = []
+    for i in reversed(range(a)):
+        seen.append(i)
+    for i in reversed(range(a, b)):
+        seen.append(i)
+        if i == 5:
+            seen.append("five")
+            break
+    for i in reversed(range(b, a, -3)):
+        seen.append(i)
+    for i in reversed(range(a, b, 4)):
+        seen.append(i)
+    for i in reversed(range(a, b, c)):
+        seen.append(i)
+    return seen, [i for i in reversed(range(b))], tuple(i + 1 for i in reversed(range(a, b, 2)))
+
+
+def backwards_outcome(*arguments):
+    try:
+        return backwards(*arguments)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def case_backwards():
+    seen = [backwards_outcome(k % 7, k % 11, k % 3 + 1) for k in range(40)]
+    rare = [(1.5, 2, 3), (True, 4, 1), (1, 2, 0), (-(2**61), -(2**61) + 2, 1), (-(2**70), -(2**70) + 1, 5), (2, -3, -1), ("a", 1, 1)]
+    return seen, [backwards_outcome(*arguments) for arguments in rare * 8]
