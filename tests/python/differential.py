@@ -33,6 +33,8 @@ CALLS = 8
 MEASURED = 4
 #: What stderr says when the compiler refused its own work: the program stays interpreted, so nothing else would show.
 DEFECTS = ("internal error", "a bug in Coluber", "panicked", "malformed code")
+#: A tool id of `sys.monitoring` that no case takes.
+TOOL = 4
 #: Calls when references seem to leak.
 WARM_CALLS = 60
 
@@ -218,11 +220,11 @@ def _main(path: Path, mode: Mode, calls: int, only: str) -> None:
 
     namespace = fresh()
     names = [name for name in namespace if name.startswith("case_") and name.startswith(only)]
+    # What another tool listens to stays interpreted. Compiled, this function would have other references of its own.
+    sys.monitoring.use_tool_id(TOOL, "differential")
+    sys.monitoring.set_local_events(TOOL, _main.__code__, sys.monitoring.events.PY_START)
     if not mode.is_plain and not coluber.enable(background=False, verify=True, **mode.settings):
         raise SystemExit(f"cannot be switched on: {coluber.status()}")
-    # Compiled code keeps numbers in registers and borrows what stands on the operand stack. So that it counts as many references as
-    # the interpreter does, numbers are kept in a list here, and nothing waits on the operand stack while they are taken.
-    counts = [0, 0, 0, 0]
     for name in names:
         _expected.clear()
         if not mode.fresh:
@@ -237,19 +239,13 @@ def _main(path: Path, mode: Mode, calls: int, only: str) -> None:
             measured = not mode.fresh and index >= calls - MEASURED
             if measured:
                 gc.collect()
-                counts[:] = 0, 0, 0, 0
-                if total:
-                    counts[0] = total()
-                counts[1] = sys.getallocatedblocks()
+                references, blocks = total() if total else 0, sys.getallocatedblocks()
             outcome = _call(namespace[name], measured)
             if measured:
                 gc.collect()
                 if total:
-                    counts[2] = total()
-                counts[3] = sys.getallocatedblocks()
-                if total:
-                    record["references"].append(counts[2] - counts[0])
-                record["blocks"].append(counts[3] - counts[1])
+                    record["references"].append(total() - references)
+                record["blocks"].append(sys.getallocatedblocks() - blocks)
             record["calls"].append(outcome)
         if mode.expects_compiled:
             for function in _expected:

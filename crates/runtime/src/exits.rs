@@ -7,12 +7,14 @@
 //! An exception (a raising exit, or a callee that raised) is unwound here, frame by frame, as the interpreter's
 //! `exception_unwind` does: traceback entry, handler in the exception table, else the frame ends.
 
+use crate::enter::version_of;
 use crate::ffi_extra::close;
 use crate::frames;
 use crate::helpers;
 use crate::observers;
 use crate::plan::{Fill, PlannedExit, PlannedFrame, Update};
 use crate::shortage;
+use crate::tools;
 use crate::unit::{DEOPT, GUILTY_TYPES, GuiltyType, LEAVE_WORD, TakenExit, UnitRecord, door_bits};
 use crate::virtuals;
 use coluber_cpython::layout;
@@ -127,6 +129,12 @@ unsafe fn leave_at(
             observers::take_requests(Attached::assume(), own, 0)
         };
         let count = exit.frames.len();
+        for plan in &exit.frames {
+            let code = unit.codes[plan.code].code;
+            if code.instrumentation_version() as u64 != version_of(tstate) {
+                tools::bring_up_to_date(Attached::assume(), code);
+            }
+        }
         let frames = push_inlined_frames(tstate, unit, &exit.frames, own);
         adopt_frame_objects(tstate, own, &frames);
         if exit.forgets_exception {

@@ -14,6 +14,9 @@
 //!   the table is made before.
 //! - *Who listens*. In the modes that count calls we listen to all code, which is nobody's business: `get_events` and
 //!   `_all_events` leave our tool out, which listens to no global events where heat is sampled.
+//! - *Code that nobody has interpreted since others began or ceased to listen.* The interpreter brings a function's code up to date
+//!   when it begins to run it, and all code that is running at that moment. Compiled code that is left begins in the middle, so
+//!   its code is brought up to date there.
 //!
 //! Deliberately not here: global events of other sorts, which change the version.
 
@@ -94,6 +97,16 @@ pub fn stop(py: Attached) {
     }
     if IS_SUSPENDED.swap(false, Ordering::Relaxed) {
         doors::resume(py);
+    }
+}
+
+/// Instruments a code object for what is listened to now.
+pub(crate) fn bring_up_to_date(py: Attached, code: CodeRef) {
+    // SAFETY: the exception that may be set stays; no Python code runs.
+    unsafe {
+        let raised = PyErr_GetRaisedException();
+        doors::renew_events(py, code);
+        PyErr_SetRaisedException(raised);
     }
 }
 
