@@ -502,9 +502,8 @@ pub fn find_generator(py: Attached, code: CodeRef) -> Option<*const UnitRecord> 
 /// Changes our local events of a code object and changes them back, which instruments it for all that is listened to. Nothing
 /// else that every interpreter exports does.
 pub(crate) fn renew_events(py: Attached, code: CodeRef) {
-    let (monitoring, has_loops) = with(py, |table| {
-        (table.monitoring.take(), table.loops.keys().any(|(other, _)| *other == code.0 as usize))
-    });
+    let (monitoring, has_loops) =
+        with(py, |table| (table.monitoring.take(), table.loops.keys().any(|(other, _)| *other == code.0 as usize)));
     let Some(monitoring) = monitoring else { return };
     let events = [0, event::JUMP];
     // One of them changes nothing if memory is short; then the interpreter goes on with what it has.
