@@ -36,7 +36,7 @@ DEFECTS = ("internal error", "a bug in Coluber", "panicked", "malformed code")
 #: A tool id of `sys.monitoring` that no case takes.
 TOOL = 4
 #: Calls when references seem to leak.
-WARM_CALLS = 60
+WARM_CALLS = 120
 
 
 @dataclass(frozen=True)
