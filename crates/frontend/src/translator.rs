@@ -908,7 +908,10 @@ impl<'a> Translator<'a> {
 
     /// The frame state at the start of the present instruction.
     pub fn before(&mut self) -> FrameStateId {
-        debug_assert!(!self.is_inside_instruction, "a guard in the middle of an instruction");
+        debug_assert!(
+            !self.is_inside_instruction || self.before.trial.is_some(),
+            "a guard in the middle of an instruction"
+        );
         if let Some(id) = self.before_id {
             return id;
         }
@@ -1142,6 +1145,11 @@ impl<'a> Translator<'a> {
 
     /// Calls a helper. Object operands are boxed; stolen ones must have been taken out of their slots.
     pub fn invoke(&mut self, helper: Helper, arguments: &[Value]) -> Option<Value> {
+        if self.state.trial.is_some()
+            && let Some(result) = self.invoke_plain(helper, arguments)
+        {
+            return Some(result);
+        }
         let mut operands = Vec::with_capacity(arguments.len());
         let mut stolen = Vec::new();
         for (index, &argument) in arguments.iter().enumerate() {

@@ -12,7 +12,7 @@ use crate::graph::Graph;
 use crate::state::{Activation, Slot, State};
 use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
-use coluber_bytecode::{Code, Instruction, Kind, ObjectValue, Offset, Op as Bytecode};
+use coluber_bytecode::{Code, Comparison, Instruction, Kind, ObjectValue, Offset, Op as Bytecode};
 use coluber_ir::ops::{Effects, Overflow};
 use coluber_ir::{FrameState, FrameStateId, Helper, Op, Resume, SlotValue, Value};
 use rustc_hash::FxHashSet as HashSet;
@@ -141,7 +141,13 @@ impl Translator<'_> {
                 | Helper::BuiltinIterator
                 | Helper::MakePair
                 | Helper::MatchesException => true,
-                Helper::BuiltinIsTrue
+                Helper::PlainBinary
+                | Helper::PlainUnary
+                | Helper::PlainCompare
+                | Helper::PlainTruth
+                | Helper::PlainContains
+                | Helper::PlainSubscript
+                | Helper::BuiltinIsTrue
                 | Helper::StrEqual
                 | Helper::BuiltinLength
                 | Helper::DictFind
@@ -154,6 +160,42 @@ impl Translator<'_> {
             },
             _ => effects.writes == 0 && !effects.runs_python,
         }
+    }
+
+    /// In a trial: an operator on objects of unknown types, for plain ones only. `None` if there is no such form of it.
+    pub(crate) fn invoke_plain(&mut self, helper: Helper, operands: &[Value]) -> Option<Value> {
+        let (plain, extra) = match helper {
+            Helper::BinaryOp => (Helper::PlainBinary, None),
+            Helper::Negative => (Helper::PlainUnary, Some(0)),
+            Helper::Invert => (Helper::PlainUnary, Some(1)),
+            Helper::Compare | Helper::CompareBool => (Helper::PlainCompare, None),
+            Helper::IsTrue => (Helper::PlainTruth, None),
+            Helper::Contains => (Helper::PlainContains, None),
+            Helper::Subscript => (Helper::PlainSubscript, None),
+            _ => return None,
+        };
+        let mut arguments = operands.to_vec();
+        arguments.extend(extra.map(|number| self.int(number)));
+        let answer = self.invoke(plain, &arguments).expect("a number is a result");
+        if !plain.has_outputs() {
+            let (zero, one) = (self.int(0), self.int(1));
+            let comparison = Comparison::GreaterEqual;
+            let condition = self.emit_value(Op::IntCompare { comparison, left: answer, right: zero });
+            let state = self.before();
+            self.emit(Op::GuardTrue { condition, state });
+            return Some(self.emit_value(Op::IntCompare { comparison: Comparison::Equal, left: answer, right: one }));
+        }
+        let result = self.emit_value(Op::TakeOutput { index: 0 });
+        self.push(result);
+        self.begin_same();
+        let state = self.before();
+        let result = self.emit_value(Op::GuardBound { value: result, state });
+        self.state.top_mut().stack.pop();
+        if helper != Helper::CompareBool {
+            return Some(result);
+        }
+        let value = self.emit_value(Op::AssumeKind { value: result, kind: Kind::Bool });
+        Some(self.emit_value(Op::UnboxBool { value }))
     }
 
     /// The frame state of a trial.

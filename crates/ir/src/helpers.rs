@@ -230,6 +230,19 @@ macro_rules! for_each_helper {
             DictGet(O, O) -> O, python;
             /// Looks a str or int up in an exact dict: 1 and output 0 if it is there, 0 if it is not, -1 if that takes Python code.
             DictFind(O, O, out) -> I, quiet;
+            /// `BinaryOp` of plain operands, such as numbers and str: 1 and output 0, or 0 if it has not been done, as it might
+            /// run Python code or raise.
+            PlainBinary(O, O, I, out) -> I, quiet;
+            /// The same of `Negative` (0) and `Invert` (1).
+            PlainUnary(O, I, out) -> I, quiet;
+            /// The same of `Compare`.
+            PlainCompare(O, O, I, out) -> I, quiet;
+            /// `IsTrue`; -1 if that takes Python code.
+            PlainTruth(O) -> I, quiet;
+            /// `Contains`; -1 if that takes Python code, or might.
+            PlainContains(O, O) -> I, quiet;
+            /// `Subscript` of a list, tuple, str or dict: 1 and output 0, or 0 if it has not been done.
+            PlainSubscript(O, O, out) -> I, quiet;
             /// `next(object)`: the item, or the mark that `IsExhausted` tests.
             Next(O) -> O, python;
             /// `left % right` of floats, divisor not zero.

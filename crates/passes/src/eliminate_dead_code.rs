@@ -10,7 +10,7 @@
 //! which loops start over are needed too.
 //! Left alone: values that only feed block parameters nobody uses (cycles of parameters). "Does not fire":
 //! `keeps_box_that_escapes`, `keeps_guard`, `keeps_effects`, `keeps_what_the_state_of_a_loop_names`,
-//! `keeps_unused_parameter`.
+//! `keeps_unused_parameter`, `keeps_helpers_with_outputs`.
 
 use crate::analysis::Uses;
 use crate::manager::{Changed, Pass};
@@ -136,6 +136,8 @@ fn remove_unused(function: &mut Function) -> bool {
 /// is a use.
 fn is_removable(function: &Function, inst: coluber_ir::Inst) -> bool {
     let op = &function.insts[inst].op;
+    let has_outputs = matches!(op, Op::Invoke { helper, .. } if helper.has_outputs());
     op.effects(function).is_removable()
+        && !has_outputs
         && !matches!(op, Op::LoadLocal { .. } | Op::LoadArgument { .. } | Op::LoadStack { .. } | Op::TakeOutput { .. })
 }

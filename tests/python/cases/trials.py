@@ -442,3 +442,42 @@ def case_nothing_leaks():
         results.append([b - a for a, b in zip(before, after)])
     gc.collect()
     return results
+
+
+def case_operators_on_what_turns_up():
+    def inside(items, container):
+        return sum(1 for item in items if item in container), all(item not in container for item in items)
+
+    def picked(keys, container):
+        return tuple(container[key] for key in keys)
+
+    def negated(items):
+        return max(-item for item in items), sorted(~item for item in items if item is not None)
+
+    def combined(left, right):
+        return list(a + b for a in left for b in right), list(a % b for a in left for b in right)
+
+    def ordered(items, limit):
+        return list(item < limit for item in items), any(item == limit for item in items)
+
+    def flags(items):
+        return any(item.flag for item in items), all(item.flag for item in items)
+
+    class Flagged:
+        def __init__(self, flag):
+            self.flag = flag
+
+    log = []
+    noisy = Noisy(log, 1)
+    tables = {"a": 1, 2: "b", (1, 2): 3, None: 4}
+    return [
+        repeat(inside, ([1, 2], [2, 3]), (["a"], "abc"), ([2, "a"], tables), ([(1, 2)], [(1, 2), (3,)]), ([1], {1, 2}),
+               ([1.0], [1]), ([1], [noisy]), ([noisy], [1]), (["a"], 5), ([[1]], tables)),
+        repeat(picked, ([0, -1], [1, 2]), (["a", 2], tables), ([(1, 2)], tables), ([1], "abc"), ([7], [1]), ([None], tables)),
+        repeat(negated, ([1, 2],), ([True],), ([2**70],), ([1.5],), (["a"],), ([noisy],)),
+        repeat(combined, ([1, 2], [3]), (["a"], ["b"]), ([1.5], [2]), ([2**70], [2**69]), ([[1]], [[2]]), ([7], [0]),
+               (["%s"], [noisy]), ([(1,)], [(2,)]), ([noisy], [1])),
+        repeat(ordered, ([1, 2], 2), (["a"], "b"), ([1.5], 2), ([(1, 2)], (1, 3)), ([None], 1), ([noisy], 1), ([[1]], [1])),
+        repeat(flags, ([Flagged(True), Flagged(False)],), ([Flagged([]), Flagged("a")],), ([Flagged(noisy)],), ([Flagged(Flagged(1))],)),
+        log,
+    ]

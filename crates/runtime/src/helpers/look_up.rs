@@ -6,7 +6,7 @@ use pyo3_ffi::*;
 use std::ptr;
 
 /// What a look-up found.
-enum Found {
+pub(super) enum Found {
     /// Borrowed.
     Value(Object),
     Missing,
@@ -47,7 +47,7 @@ unsafe fn index_at(indices: *const u8, log2_size: u8, place: usize) -> isize {
 }
 
 /// Looks a plain key up (`unicodekeys_lookup_unicode` and `dictkeys_generic_lookup`).
-unsafe fn find(dictionary: Object, key: Object) -> Found {
+pub(super) unsafe fn find(dictionary: Object, key: Object) -> Found {
     // SAFETY: an exact dict; the tables are as `pycore_dict.h` says.
     unsafe {
         if !is_plain(key) {

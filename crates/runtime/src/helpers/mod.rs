@@ -12,13 +12,14 @@ mod memory;
 mod names;
 mod numbers;
 mod operators;
+mod plain;
 mod slices;
 mod walks;
 
 pub use containers::*;
 pub use exceptions::*;
 pub use generators::*;
-pub use look_up::*;
+pub use look_up::{helper_dict_find, helper_next};
 pub use memory::*;
 pub use names::*;
 pub use numbers::*;
@@ -162,6 +163,12 @@ mod rows {
     pub use super::helper_take_pair as TakePair;
     pub use super::helper_unpack_ex as UnpackEx;
     pub use super::helper_unpack_sequence as UnpackSequence;
+    pub use super::plain::helper_plain_binary as PlainBinary;
+    pub use super::plain::helper_plain_compare as PlainCompare;
+    pub use super::plain::helper_plain_contains as PlainContains;
+    pub use super::plain::helper_plain_subscript as PlainSubscript;
+    pub use super::plain::helper_plain_truth as PlainTruth;
+    pub use super::plain::helper_plain_unary as PlainUnary;
 }
 
 /// The Rust type of a row's result.
