@@ -6,7 +6,7 @@
 use crate::lower::Lowerer;
 use crate::slots::{own_state, show, visible};
 use coluber_ir::helpers::{HelperFlag, HelperType};
-use coluber_ir::{FrameStateId, Helper, Resume, SlotValue, Value};
+use coluber_ir::{FrameStateId, Helper, Kind, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
 
 impl Lowerer<'_> {
@@ -224,6 +224,9 @@ impl Lowerer<'_> {
 
     /// Calls a helper.
     pub fn invoke(&mut self, helper: Helper, arguments: &[Value], state: FrameStateId) -> Option<clif::Value> {
+        if let Some(result) = self.invoke_in_line(helper, arguments) {
+            return Some(result);
+        }
         let observable = helper.flag() == HelperFlag::python;
         let needs_frame = observable || helper.takes_frame();
         let frame = if needs_frame { self.show_state(state) } else { self.frame };
@@ -259,6 +262,28 @@ impl Lowerer<'_> {
             self.hide_state(state);
         }
         result
+    }
+
+    /// The result of a helper that is no more than a look at a field of an object whose type is known.
+    fn invoke_in_line(&mut self, helper: Helper, arguments: &[Value]) -> Option<clif::Value> {
+        if !matches!(helper, Helper::BuiltinLength | Helper::BuiltinIsTrue) {
+            return None;
+        }
+        let kind = self.function.ty(arguments[0]).kind()?;
+        let layout = self.layout();
+        let offset = match kind {
+            Kind::Str => layout.str_length,
+            Kind::Dict => layout.dict_used,
+            Kind::Set | Kind::FrozenSet => layout.set_used,
+            Kind::Bytes | Kind::ByteArray | Kind::Tuple | Kind::List => layout.tuple_size,
+            _ => return None,
+        };
+        let object = self.value(arguments[0]);
+        let length = self.load(types::I64, object, offset);
+        Some(match helper {
+            Helper::BuiltinLength => length,
+            _ => self.builder.ins().icmp_imm_s(IntCC::NotEqual, length, 0),
+        })
     }
 
     /// Leaves if the helper raised; its result as a value of the IR.

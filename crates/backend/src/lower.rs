@@ -433,6 +433,23 @@ impl<'a> Lowerer<'a> {
                 self.exit_unless(valid, *state, "GuardInlineValues");
                 return Ok(None);
             }
+            Op::GuardNoOwnDict { value, offset, state } => {
+                let object = self.value(*value);
+                let dict = self.load(types::I64, object, *offset as i32);
+                self.exit_if(dict, *state, "GuardNoOwnDict");
+                return Ok(None);
+            }
+            Op::GuardNoneOrClass { value, class, state } => {
+                let object = self.value(*value);
+                let ty = self.load(types::I64, object, layout.ob_type);
+                let expected = self.iconst(self.addresses.object(*class));
+                let is_class = self.builder.ins().icmp(IntCC::Equal, ty, expected);
+                let none = self.iconst(self.target.none_object);
+                let is_none = self.builder.ins().icmp(IntCC::Equal, object, none);
+                let is = self.builder.ins().bor(is_class, is_none);
+                self.exit_unless_object(is, *value, *state, "GuardNoneOrClass");
+                return Ok(None);
+            }
             Op::GuardNoDict { value, state } => {
                 let object = self.value(*value);
                 let dict = self.load(types::I64, object, layout.managed_dict);
@@ -872,6 +889,11 @@ impl<'a> Lowerer<'a> {
                         let object = self.value(value);
                         let class = self.load(types::I64, object, layout.ob_type);
                         let version = self.load(types::I32, class, layout.type_version_tag);
+                        // Where there is None now and then, the others are what matters.
+                        let none = self.iconst(self.target.none_object);
+                        let is_none = self.builder.ins().icmp(IntCC::Equal, object, none);
+                        let before = self.load(types::I32, record, place);
+                        let version = self.builder.ins().select(is_none, before, version);
                         self.store(version, record, place);
                     }
                     let count = self.load(types::I64, record, 8);
@@ -891,6 +913,9 @@ impl<'a> Lowerer<'a> {
             Op::CallMoving { callable, self_or_null, arguments, moved, places, names, state } => {
                 let arguments = crate::python_calls::interleave(arguments, moved, *places);
                 self.moving_call(*callable, *self_or_null, &arguments, *places, *names, *state)
+            }
+            Op::CallNative { function, arguments, is_quiet, state } => {
+                self.native_call(*function, arguments, *is_quiet, *state)
             }
             Op::CallFunction { callable, function, arguments, state } => {
                 self.function_call(*callable, *function, arguments, *state)
@@ -1018,7 +1043,7 @@ fn float_condition(comparison: Comparison) -> FloatCC {
 /// Most values any op passes through memory.
 fn most_arguments(function: &Function) -> u32 {
     let count = |op: &Op| match op {
-        Op::Invoke { arguments, .. } => arguments.len(),
+        Op::Invoke { arguments, .. } | Op::CallNative { arguments, .. } => arguments.len(),
         Op::Call { arguments, .. } | Op::CallKw { arguments, .. } => arguments.len(),
         Op::CallMoving { arguments, moved, .. } => arguments.len() + moved.len(),
         Op::MakeTuple { items } => items.len(),

@@ -1,7 +1,7 @@
 //! Calls of Python objects: by the vectorcall protocol, with arguments that move, and of known functions.
 
 use crate::lower::Lowerer;
-use coluber_ir::{FrameStateId, Function, ObjectId, ObjectValue, Op, Type, Value};
+use coluber_ir::{FrameStateId, Function, NativeConvention, ObjectId, ObjectValue, Op, Type, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, types};
 
 /// Flag of `PyObject_Vectorcall`: the word in front of the arguments may be used by the callee.
@@ -60,6 +60,51 @@ impl Lowerer<'_> {
         let failed = self.is_zero(result);
         self.raise_if(failed, state);
         self.hide_state(state);
+        result
+    }
+
+    /// Calls a C function itself.
+    pub fn native_call(
+        &mut self,
+        function: ObjectId,
+        arguments: &[Value],
+        is_quiet: bool,
+        state: FrameStateId,
+    ) -> clif::Value {
+        let ObjectValue::Builtin(facts) = &self.function.objects.get(function).value else {
+            unreachable!("the verifier lets only C functions be called")
+        };
+        let native = self.addresses.natives[function.0 as usize];
+        if !is_quiet {
+            self.show_state(state);
+        }
+        let (receiver, arguments) = match facts.owner {
+            Some(_) => (self.value(arguments[0]), &arguments[1..]),
+            None => (self.iconst(native.receiver), arguments),
+        };
+        let mut operands = vec![receiver];
+        match facts.convention.expect("the verifier asks for a convention") {
+            NativeConvention::NoArguments => operands.push(self.iconst(0)),
+            NativeConvention::One => operands.push(self.value(arguments[0])),
+            convention => {
+                let slot = self.arguments;
+                for (index, argument) in arguments.iter().enumerate() {
+                    let value = self.value(*argument);
+                    self.builder.ins().stack_store(types::I64, value, slot, 8 * index as i32);
+                }
+                operands.push(self.builder.ins().stack_addr(types::I64, slot, 0));
+                operands.push(self.iconst(arguments.len() as u64));
+                if convention == NativeConvention::VectorAndNames {
+                    operands.push(self.iconst(0));
+                }
+            }
+        }
+        let result = self.call_address(native.function, &operands, &[types::I64])[0];
+        let failed = self.is_zero(result);
+        self.raise_if(failed, state);
+        if !is_quiet {
+            self.hide_state(state);
+        }
         result
     }
 

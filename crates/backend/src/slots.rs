@@ -54,6 +54,7 @@ pub(crate) fn own_state(function: &Function, mut state: FrameStateId) -> FrameSt
 pub(crate) fn shows_frames(op: &Op) -> bool {
     match op {
         Op::Call { .. } | Op::CallKw { .. } | Op::CallMoving { .. } | Op::CallFunction { .. } => true,
+        Op::CallNative { is_quiet, .. } => !is_quiet,
         Op::Invoke { helper, .. } => helper.flag() == coluber_ir::helpers::HelperFlag::python || helper.takes_frame(),
         _ => false,
     }

@@ -111,6 +111,9 @@ pub struct Layout {
     pub list_items: i32,
     pub tuple_size: i32,
     pub tuple_items: i32,
+    pub str_length: i32,
+    pub dict_used: i32,
+    pub set_used: i32,
     pub bytes_data: i32,
     pub bytearray_start: i32,
     pub array_items: i32,
@@ -232,6 +235,17 @@ pub struct Addresses {
     /// For functions of the table, by [`ObjectId`] number: the address of the word that holds the address of what a call of
     /// their code enters, `fn(tstate, frame, that address) -> object or NULL`. 0 for other objects.
     pub links: Vec<u64>,
+    /// For C functions of the table that are called themselves, by [`ObjectId`] number.
+    pub natives: Vec<NativeAddresses>,
+}
+
+/// A C function.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeAddresses {
+    /// Its address.
+    pub function: u64,
+    /// Self, where it is none of the arguments.
+    pub receiver: u64,
 }
 
 impl Addresses {

@@ -172,8 +172,8 @@ pub enum ObjectValue {
     Function(Box<FunctionFacts>),
     /// A class.
     Class(Box<ClassFacts>),
-    /// A function or method of a builtin module or type: `module.qualname`, such as `builtins.len` or `list.append`.
-    Builtin(String),
+    /// A function or method of a builtin module or type.
+    Builtin(Box<BuiltinFacts>),
     /// A module, by name.
     Module(String),
     /// A closure cell, with the class it held when the snapshot was taken (`__class__`); other contents are not looked
@@ -206,6 +206,49 @@ impl ObjectValue {
             ObjectValue::Other(kind) => *kind,
             ObjectValue::Instance => return None,
         })
+    }
+}
+
+/// A function written in C as a callee.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuiltinFacts {
+    /// `module.qualname`, such as `builtins.len` or `list.append`.
+    pub name: String,
+    /// How the C function is called, if compiled code can call it.
+    pub convention: Option<NativeConvention>,
+    /// The class whose instances it is a method of; they come first.
+    pub owner: Option<ObjectId>,
+}
+
+/// How a C function gets its arguments, behind self (`METH_...`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NativeConvention {
+    /// None.
+    NoArguments,
+    /// One.
+    One,
+    /// Any number, in memory.
+    Vector,
+    /// The same and the names of the last ones, which are none.
+    VectorAndNames,
+}
+
+impl NativeConvention {
+    /// All of them, with their names in text.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::NoArguments, "no_arguments"),
+        (Self::One, "one_argument"),
+        (Self::Vector, "vector"),
+        (Self::VectorAndNames, "vector_and_names"),
+    ];
+
+    /// Whether a call can have so many arguments, self not counted.
+    pub fn takes(self, count: usize) -> bool {
+        match self {
+            Self::NoArguments => count == 0,
+            Self::One => count == 1,
+            Self::Vector | Self::VectorAndNames => true,
+        }
     }
 }
 
@@ -260,8 +303,13 @@ pub struct ClassFacts {
     pub bases: Vec<u32>,
     /// The builtin type it is, if it is one.
     pub kind: Option<Kind>,
-    /// Whether it is a heap type (its instances can change class, it can be changed).
+    /// Whether it is a heap type.
     pub is_heap: bool,
+    /// Whether it never changes, and its instances never get another class.
+    pub is_immutable: bool,
+    /// Where instances have the address of their dict, in bytes, which is NULL until they need one; 0: they have none.
+    /// Negative: elsewhere.
+    pub dict_offset: i32,
     /// Whether instances have inline values.
     pub inline_values: bool,
     /// Byte offset of the inline values in an instance: its basic size.

@@ -268,7 +268,14 @@ impl Reader<'_, '_> {
                         crate::pool::lookup(class, c"__getattribute__").filter(|function| *function == object)?;
                     AttributeFeedback::GetattributeOverridden { version, function: pool.intern(self.py, function) }
                 }
-                // LOAD_ATTR_METHOD_LAZY_DICT: an instance dict that may appear later has no neutral form yet.
+                op::LOAD_ATTR_METHOD_LAZY_DICT => {
+                    let class = class_by_version(self.py, version)?;
+                    if crate::pool::dict_offset(class) <= 0 {
+                        return None;
+                    }
+                    let value = self.verified(pool, version, name, object)?;
+                    AttributeFeedback::Method { version, keys_version: None, value }
+                }
                 _ => return None,
             })
         }

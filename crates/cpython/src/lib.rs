@@ -33,6 +33,7 @@ pub mod ffi;
 pub mod hooks;
 pub mod iterators;
 pub mod layout;
+pub mod natives;
 pub mod pool;
 pub mod raw;
 pub mod snapshot;

@@ -10,7 +10,9 @@
 use crate::layout;
 use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly, type_of};
 use crate::{ffi, text};
-use coluber_bytecode::{ClassFacts, CodeFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue};
+use coluber_bytecode::{
+    BuiltinFacts, ClassFacts, CodeFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue,
+};
 use pyo3_ffi::PyObject;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -172,7 +174,10 @@ impl ObjectPool {
                 return (None, ObjectValue::Cell(content));
             }
             if let Some(name) = text::builtin_name(object) {
-                return (Some(name.clone()), ObjectValue::Builtin(name));
+                let owner = crate::natives::owner(object).map(|class| self.intern_at(py, class.object(), depth + 1));
+                let convention = crate::natives::find(object).map(|native| native.convention);
+                let facts = BuiltinFacts { name: name.clone(), convention, owner };
+                return (Some(name), ObjectValue::Builtin(Box::new(facts)));
             }
             if type_of(object).flags() & layout::type_flags::TYPE_SUBCLASS != 0 {
                 return self.describe_class(py, TypeRef(object.cast()), depth);
@@ -247,6 +252,8 @@ impl ObjectPool {
                 bases: bases(class),
                 kind: kind_of_type(class),
                 is_heap,
+                is_immutable: is_immutable(class),
+                dict_offset: dict_offset(class),
                 inline_values,
                 inline_values_offset: class.basic_size() as u32,
                 keys_version,
@@ -449,6 +456,25 @@ pub unsafe fn lookup(class: TypeRef, name: &std::ffi::CStr) -> Option<*mut PyObj
         pyo3_ffi::Py_DECREF(name);
         (!found.is_null()).then_some(found)
     }
+}
+
+/// Whether a class never changes, and its instances never get another one (`object_set_class`, Objects/typeobject.c, 3.14 and
+/// 3.15).
+unsafe fn is_immutable(class: TypeRef) -> bool {
+    // SAFETY: the caller passes a valid type.
+    unsafe {
+        let is_module = pyo3_ffi::PyType_IsSubtype(class.0.cast(), &raw mut pyo3_ffi::PyModule_Type) != 0;
+        class.flags() & layout::type_flags::IMMUTABLE_TYPE != 0 && !is_module
+    }
+}
+
+/// `tp_dictoffset`.
+///
+/// # Safety
+/// `class` must be a valid type.
+pub unsafe fn dict_offset(class: TypeRef) -> i32 {
+    // SAFETY: promised by the caller.
+    unsafe { class.0.add(layout::type_object::TP_DICTOFFSET).cast::<isize>().read() as i32 }
 }
 
 unsafe fn is_always_true(class: TypeRef) -> bool {

@@ -32,11 +32,15 @@ pub unsafe fn to_string(object: *mut PyObject) -> Option<String> {
 
 /// `tp_name` without its module.
 pub fn type_name(class: TypeRef) -> String {
+    full_name(class).rsplit('.').next().unwrap_or_default().to_owned()
+}
+
+/// `tp_name`.
+fn full_name(class: TypeRef) -> String {
     // SAFETY: every type has a name that lives as long as it.
     unsafe {
         let name = class.0.add(layout::type_object::TP_NAME).cast::<*const c_char>().read();
-        let name = CStr::from_ptr(name).to_string_lossy();
-        name.rsplit('.').next().unwrap_or_default().to_owned()
+        CStr::from_ptr(name).to_string_lossy().into_owned()
     }
 }
 
@@ -75,7 +79,8 @@ pub unsafe fn module_name(module: *mut PyObject) -> Option<String> {
     }
 }
 
-/// `module.name` of a function of a builtin module, `type.name` of a method descriptor or slot wrapper of a builtin type.
+/// `module.name` of a function of a builtin module, `type.name` of a method descriptor or slot wrapper of a builtin type, with
+/// the type's module if it is not `builtins`.
 ///
 /// # Safety
 /// `object` must be valid and the thread attached.
@@ -102,7 +107,7 @@ pub unsafe fn builtin_name(object: *mut PyObject) -> Option<String> {
         {
             let class = TypeRef(field(layout::method_descriptor::D_TYPE).cast());
             let name = to_string(field(layout::method_descriptor::D_NAME))?;
-            return Some(format!("{}.{name}", type_name(class)));
+            return Some(format!("{}.{name}", full_name(class)));
         }
         None
     }

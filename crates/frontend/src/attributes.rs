@@ -49,7 +49,8 @@ impl Translator<'_> {
     pub(crate) fn know_classes(&mut self, object: Value, classes: Vec<ObjectId>) {
         let object = self.function.root(object);
         self.state.classes.retain(|known| known.object != object);
-        self.state.classes.push(KnownClasses { object, classes, present: true });
+        let is_fixed = classes.iter().all(|class| self.class_facts(*class).is_some_and(|facts| facts.is_immutable));
+        self.state.classes.push(KnownClasses { object, classes, present: true, is_fixed });
     }
 
     /// What is known of an object's class.
@@ -92,6 +93,9 @@ impl Translator<'_> {
             && let Feedback::Attribute(feedback) = &instruction.feedback
             && self.load_attr_by_feedback(feedback, method)?
         {
+            return Ok(());
+        }
+        if self.load_attr_of_noted(name, method, instruction)? {
             return Ok(());
         }
         self.load_attr_generic(name, method)
@@ -143,6 +147,7 @@ impl Translator<'_> {
                     return Ok(false);
                 }
                 self.guard_class_attribute(object, class, *keys_version);
+                self.guard_no_own_dict(object, class);
                 let object = self.pop()?;
                 let callable = self.constant(*value);
                 self.push(callable);

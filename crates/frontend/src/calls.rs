@@ -323,10 +323,7 @@ impl Translator<'_> {
                 self.inline_call(init, arguments, Continuation::DropNone)?;
                 Ok(true)
             }
-            ObjectValue::Builtin(name) if name == "builtins.isinstance" && (count, has_self) == (2, false) => {
-                self.is_instance(instruction)
-            }
-            ObjectValue::Builtin(name) => self.call_builtin(&name, count, has_self),
+            ObjectValue::Builtin(facts) => self.call_of_builtin(object, &facts, count, instruction),
             _ => Ok(false),
         }
     }
@@ -420,7 +417,7 @@ impl Translator<'_> {
     }
 
     /// Builtin functions and methods that have a form of their own.
-    fn call_builtin(&mut self, name: &str, count: u32, has_self: bool) -> Result<bool, Bailout> {
+    pub(crate) fn call_builtin(&mut self, name: &str, count: u32, has_self: bool) -> Result<bool, Bailout> {
         match (name, count, has_self) {
             ("object.__init__", 0, true) => {
                 self.rely_on_invariants();

@@ -6,7 +6,7 @@
 
 use crate::Bailout;
 use crate::translator::Translator;
-use coluber_bytecode::{ClassFacts, Instruction, Kind, ObjectId};
+use coluber_bytecode::{ClassFacts, Instruction, Kind, ObjectId, ObjectValue};
 use coluber_ir::{Op, Type, Value};
 
 impl Translator<'_> {
@@ -14,6 +14,9 @@ impl Translator<'_> {
     pub(crate) fn is_instance(&mut self, instruction: &Instruction) -> Result<bool, Bailout> {
         let (object, class) = (self.peek(2)?, self.peek(1)?);
         let Type::Constant(class, _) = self.ty(class) else { return Ok(false) };
+        if let ObjectValue::Tuple(classes) = &self.snapshot.objects.get(class).value {
+            return self.is_instance_of_any(object, classes, instruction);
+        }
         if self.class_facts(class).is_none() {
             return Ok(false);
         }
@@ -62,6 +65,38 @@ impl Translator<'_> {
         self.finish_call(2, result)?;
         edges.push(self.end_path());
         self.merge(edges, after)?;
+        Ok(true)
+    }
+
+    /// `isinstance` with a tuple of classes, for an object of one class: known, or noted by an earlier version.
+    fn is_instance_of_any(
+        &mut self,
+        object: Value,
+        classes: &[ObjectId],
+        instruction: &Instruction,
+    ) -> Result<bool, Bailout> {
+        if classes.iter().any(|class| self.class_facts(*class).is_none()) || self.gave_up(instruction) {
+            return Ok(false);
+        }
+        // One after the other, up to the first that says yes or has to be asked.
+        let answer = |answers: Vec<Option<bool>>| match answers.iter().find(|answer| **answer != Some(false)) {
+            Some(answer) => *answer,
+            None => Some(false),
+        };
+        self.rely_on_invariants();
+        if let Some(answer) = answer(classes.iter().map(|class| self.known_instance(object, *class)).collect()) {
+            self.finish_is_instance(answer)?;
+            return Ok(true);
+        }
+        let Some((noted, _)) = self.operand_classes(instruction) else {
+            self.note_classes(object, object, instruction);
+            return Ok(false);
+        };
+        let Some(answer) = answer(classes.iter().map(|class| self.is_instance_of(noted, *class)).collect()) else {
+            return Ok(false);
+        };
+        self.guard_class(object, noted);
+        self.finish_is_instance(answer)?;
         Ok(true)
     }
 

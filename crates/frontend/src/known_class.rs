@@ -122,7 +122,9 @@ impl Translator<'_> {
         if self.is_unlike_its_class(self.state.top().code, instruction) {
             return Ok(false);
         }
-        let Some(access) = self.access(class, text, method) else { return Ok(false) };
+        let Some(access) = self.access(class, text, method) else {
+            return self.load_of_native_class(class, text, method);
+        };
         if matches!(access, Access::OwnClass(_)) && !self.is_class_used_at_once(object, instruction) {
             return Ok(false);
         }

@@ -41,6 +41,7 @@ mod liveness;
 mod locals;
 mod loop_targets;
 mod names;
+mod natives;
 mod numbers;
 mod operators;
 mod packed;

@@ -478,17 +478,19 @@ impl Translator<'_> {
                     let right = self.int(0);
                     return self.emit_value(Op::IntCompare { comparison: Comparison::NotEqual, left, right });
                 }
-                Some(kind @ (Kind::Str | Kind::Dict | Kind::Set)) => {
+                Some(kind @ (Kind::Str | Kind::Dict | Kind::Set | Kind::FrozenSet | Kind::Bytes | Kind::ByteArray)) => {
                     let operand = self.guard_kind(operand, kind);
                     return self.invoke(Helper::BuiltinIsTrue, &[operand]).expect("truth is a result");
                 }
                 _ => {}
             }
-            if instruction.feedback == Feedback::Seen(Seen::None) && !self.gave_up(instruction) {
-                let condition = self.emit_value(Op::IsNone { value: operand });
-                let state = self.before();
-                self.emit(Op::GuardTrue { condition, state });
+            let is_noted = self.operand_classes(instruction).is_some();
+            if instruction.feedback == Feedback::Seen(Seen::None) && !self.gave_up(instruction) && !is_noted {
+                self.guard_kind(operand, Kind::None);
                 return self.emit_value(Op::BoolConstant { value: false });
+            }
+            if let Some(truth) = self.truth_of_noted(operand, instruction) {
+                return truth;
             }
         }
         self.invoke(Helper::IsTrue, &[operand]).expect("truth is a result")

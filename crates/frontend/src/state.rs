@@ -155,6 +155,8 @@ pub struct KnownClasses {
     pub classes: Vec<ObjectId>,
     /// Whether no Python code can have run since. If it has, valid inline values prove that the class is what it was.
     pub present: bool,
+    /// Whether Python code changes nothing about that: objects of these classes keep them.
+    pub is_fixed: bool,
 }
 
 impl KnownClasses {
@@ -180,7 +182,7 @@ impl State {
 
     /// Python code may have run: classes are what they were if the inline values still are valid.
     pub fn doubt_classes(&mut self) {
-        self.classes.iter_mut().for_each(|known| known.present = false);
+        self.classes.iter_mut().for_each(|known| known.present &= known.is_fixed);
     }
 
     /// Keeps of the knowledge about classes what holds in both states: an object has a class of one or of the other.
@@ -191,6 +193,7 @@ impl State {
             known.classes.sort_unstable();
             known.classes.dedup();
             known.present &= other.present;
+            known.is_fixed &= other.is_fixed;
             known.classes.len() <= crate::polymorphic::MAX_CLASSES
         });
     }

@@ -286,7 +286,7 @@ impl Translator<'_> {
                 }
                 _ => return Err(unknown),
             },
-            ObjectValue::Builtin(name) => match (name.as_str(), has_self) {
+            ObjectValue::Builtin(facts) => match (facts.name.as_str(), has_self) {
                 ("builtins.sum", false) if !self.sums_are_collected() => (Taking::Summed { place }, true),
                 (
                     "builtins.sum" | "builtins.min" | "builtins.max" | "builtins.sorted" | "builtins.any"

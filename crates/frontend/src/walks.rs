@@ -441,8 +441,8 @@ impl Translator<'_> {
     pub(crate) fn made_by_call(&self, count: u32, above: u32) -> Result<Option<Made>, Bailout> {
         let Slot::Value(callable) = self.peek_slot(count + above + 2)? else { return Ok(None) };
         let Type::Constant(object, _) = self.ty(callable) else { return Ok(None) };
-        if let ObjectValue::Builtin(name) = &self.snapshot.objects.get(object).value {
-            let kind = match name.as_str() {
+        if let ObjectValue::Builtin(facts) = &self.snapshot.objects.get(object).value {
+            let kind = match facts.name.as_str() {
                 "dict.keys" => Kind::DictKeys,
                 "dict.values" => Kind::DictValues,
                 "dict.items" => Kind::DictItems,

@@ -300,6 +300,27 @@ pub enum HelperFlag {
     quiet,
 }
 
+impl HelperFlag {
+    /// That of a C function which runs Python code or is quiet, but may raise.
+    pub fn of_call(is_quiet: bool) -> Self {
+        if is_quiet { Self::raises } else { Self::python }
+    }
+
+    /// What it allows.
+    pub fn effects(self) -> Effects {
+        match self {
+            HelperFlag::python => Effects { exits: false, ..Effects::ANY },
+            HelperFlag::raises => Effects {
+                reads: 63,
+                writes: Memory::Lists as u8 | Memory::Other as u8 | Memory::Cells as u8,
+                raises: true,
+                ..Effects::PURE
+            },
+            HelperFlag::quiet => Effects { reads: 63, ..Effects::PURE },
+        }
+    }
+}
+
 macro_rules! declare_helpers {
     ($($(#[doc = $doc:literal])* $name:ident($($argument:ident),*) -> $result:ident, $flag:ident;)*) => {
         /// A runtime helper.
@@ -364,16 +385,7 @@ impl Helper {
 
     /// What it may do.
     pub fn effects(self) -> Effects {
-        match self.flag() {
-            HelperFlag::python => Effects { exits: false, ..Effects::ANY },
-            HelperFlag::raises => Effects {
-                reads: 63,
-                writes: Memory::Lists as u8 | Memory::Other as u8 | Memory::Cells as u8,
-                raises: true,
-                ..Effects::PURE
-            },
-            HelperFlag::quiet => Effects { reads: 63, ..Effects::PURE },
-        }
+        self.flag().effects()
     }
 
     /// Whether the frame is passed in front.

@@ -468,7 +468,13 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 exit_unless(self.host.has_inline_values(object, *class))?;
                 None
             }
-            Op::GuardNoDict { value, .. } => {
+            Op::GuardNoneOrClass { value, class, .. } => {
+                let object = self.object(*value)?;
+                let is_fine = object == self.host.none() || self.host.is_instance(object, *class);
+                exit_unless(is_fine)?;
+                None
+            }
+            Op::GuardNoDict { value, .. } | Op::GuardNoOwnDict { value, .. } => {
                 let object = self.object(*value)?;
                 exit_unless(!self.host.has_dict(object))?;
                 None
@@ -786,6 +792,11 @@ impl<H: Host> Interpreter<'_, '_, H> {
             }
             Op::CallKw { callable, self_or_null, arguments, names, .. } => {
                 Some(self.call(*callable, *self_or_null, arguments, Some(*names))?)
+            }
+            Op::CallNative { function, arguments, .. } => {
+                let callable = self.host.constant(*function);
+                let objects = arguments.iter().map(|argument| self.object(*argument)).collect::<Result<Vec<_>, _>>()?;
+                Some(Datum::Object(self.host.call(callable, &objects, None)?))
             }
             Op::CallFunction { callable, arguments, .. } => {
                 let callable = self.object(*callable)?;

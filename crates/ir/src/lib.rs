@@ -47,7 +47,7 @@ pub mod types;
 pub mod verify;
 
 pub use cfg::{Cfg, Loop, LoopId};
-pub use coluber_bytecode::{Comparison, INLINE_VALUES_HEADER, Kind, ObjectId, ObjectValue};
+pub use coluber_bytecode::{Comparison, INLINE_VALUES_HEADER, Kind, NativeConvention, ObjectId, ObjectValue};
 pub use frame_state::{FrameState, FrameStateId, Resume, SlotValue};
 pub use function::{Block, BlockCall, BlockData, Function, Inst, InstData, Value, ValueData, ValueDef};
 pub use helpers::Helper;

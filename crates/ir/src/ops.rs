@@ -20,6 +20,7 @@
 //! all others are immediates.
 
 use crate::fields::Offsets;
+use crate::helpers::HelperFlag;
 use crate::{BlockCall, FrameStateId, Function, Helper, Type, Value};
 use coluber_bytecode::{Comparison, Kind, ObjectId};
 use coluber_ir_derive::{Immediate, OpTable};
@@ -402,6 +403,12 @@ pub enum Op {
     /// Exits unless the instance has no materialised dict (needed for stores).
     #[op(reads(Shape), exits)]
     GuardNoDict { value: Value, state: FrameStateId },
+    /// Exits if the object has a dict of its own, whose address is `offset` bytes into it.
+    #[op(reads(Other), exits)]
+    GuardNoOwnDict { value: Value, offset: u32, state: FrameStateId },
+    /// Exits unless the value is None or its class is `class`.
+    #[op(reads(Shape), exits)]
+    GuardNoneOrClass { value: Value, class: ObjectId, state: FrameStateId },
     /// Exits unless the value is this very object.
     #[op(result = custom, refs = alias(value), exits)]
     GuardIdentity { value: Value, object: ObjectId, state: FrameStateId },
@@ -663,7 +670,8 @@ pub enum Op {
     #[op(reads(Iterators), exits)]
     GuardSharedPair { value: Value, other: Value, state: FrameStateId },
 
-    /// Notes the classes of two operands (their version tags) and counts, for the next version of the unit.
+    /// Notes the classes of two operands (their version tags; None is passed over) and counts, for the next version of the
+    /// unit.
     #[op(reads(Shape), writes(Other))]
     ProfileOperands { left: Value, right: Value, code: u32, offset: u32 },
 
@@ -699,6 +707,11 @@ pub enum Op {
     /// parameters. They move into its frame.
     #[op(result = Object, refs = owned, steals(arguments), raises, runs_python)]
     CallFunction { callable: Value, function: ObjectId, arguments: Vec<Value>, state: FrameStateId },
+
+    /// Calls a C function itself. Self comes first if it is a method, and is an instance of its class. `is_quiet`: with such
+    /// arguments the function runs no Python code.
+    #[op(custom_effects, result = Object, refs = owned)]
+    CallNative { function: ObjectId, arguments: Vec<Value>, is_quiet: bool, state: FrameStateId },
 
     // ---- references
     /// The interpreter's last reference to the value goes away here. `state` is what a finalizer may see: the state
@@ -789,6 +802,7 @@ impl Op {
     fn custom_effects(&self, function: &Function) -> Effects {
         match self {
             Op::Invoke { helper, .. } => helper.effects(),
+            Op::CallNative { is_quiet, .. } => HelperFlag::of_call(*is_quiet).effects(),
             // Where inlined activations end, their operands die.
             Op::CatchException { state, .. } => match function.states[*state].caller {
                 None => Effects { reads: Memory::Other as u8, writes: Memory::Other as u8, ..Effects::PURE },

@@ -37,7 +37,10 @@
 use crate::fields::{FieldWriter, FloatBits, Immediate};
 use crate::function::Phase;
 use crate::{Block, BlockCall, FrameState, FrameStateId, Function, Inst, ObjectId, Resume, SlotValue, Type, Value};
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{
+    Binding, BuiltinFacts, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, NativeConvention, ObjectFacts,
+    ObjectValue,
+};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -342,7 +345,7 @@ impl Display for ObjectText<'_> {
             ObjectValue::Tuple(items) => write!(f, "Tuple {}", ObjectList(items))?,
             ObjectValue::Function(facts) => write_function_facts(facts, f)?,
             ObjectValue::Class(facts) => write_class_facts(facts, f)?,
-            ObjectValue::Builtin(name) => write!(f, "Builtin {}", Quoted(name))?,
+            ObjectValue::Builtin(facts) => write_builtin_facts(facts, f)?,
             ObjectValue::Module(name) => write!(f, "Module {}", Quoted(name))?,
             ObjectValue::Cell(None) => f.write_str("Cell")?,
             ObjectValue::Cell(Some(class)) => write!(f, "Cell holds {}", class.to_text())?,
@@ -399,6 +402,18 @@ fn write_function_facts(facts: &FunctionFacts, f: &mut Formatter<'_>) -> fmt::Re
     Ok(())
 }
 
+fn write_builtin_facts(facts: &BuiltinFacts, f: &mut Formatter<'_>) -> fmt::Result {
+    let BuiltinFacts { name, convention, owner } = facts;
+    write!(f, "Builtin {}", Quoted(name))?;
+    if let Some((_, name)) = NativeConvention::ALL.iter().find(|(known, _)| Some(*known) == *convention) {
+        write!(f, " {name}")?;
+    }
+    if let Some(owner) = owner {
+        write!(f, " of {}", owner.to_text())?;
+    }
+    Ok(())
+}
+
 fn write_code_facts(facts: &CodeFacts, f: &mut Formatter<'_>) -> fmt::Result {
     let CodeFacts { parameters, positional_only_count, keyword_only_count, frame_words, is_plain } = facts;
     f.write_str("Code [")?;
@@ -429,6 +444,11 @@ impl Display for AttributeText<'_> {
     }
 }
 
+/// Where instances of a class mostly have their dict, if the class says of itself whether they have inline values.
+pub(crate) fn usual_dict_offset(inline_values: bool) -> i32 {
+    if inline_values { -1 } else { 0 }
+}
+
 fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
     let ClassFacts {
         name,
@@ -436,6 +456,8 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
         bases,
         kind,
         is_heap,
+        is_immutable,
+        dict_offset,
         inline_values,
         inline_values_offset,
         keys_version,
@@ -464,11 +486,17 @@ fn write_class_facts(facts: &ClassFacts, f: &mut Formatter<'_>) -> fmt::Result {
     if let Some(init) = init {
         write!(f, " init {}", init.to_text())?;
     }
+    if *dict_offset != usual_dict_offset(*inline_values) {
+        write!(f, " dict_offset {dict_offset}")?;
+    }
     f.write_str(" attributes [")?;
     write_list(f, attributes.iter().map(AttributeText))?;
     f.write_char(']')?;
     let flags = [
         (is_heap, "heap"),
+        // Heap types mostly are not, others are.
+        (&(*is_heap && *is_immutable), "immutable"),
+        (&(!*is_heap && !*is_immutable), "mutable"),
         (inline_values, "inline_values"),
         (has_finalizer, "finalizer"),
         (always_true, "always_true"),

@@ -3,7 +3,8 @@
 mod sampler;
 
 use coluber_bytecode::{
-    Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectTable, ObjectValue,
+    Binding, BuiltinFacts, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, NativeConvention, ObjectFacts,
+    ObjectTable, ObjectValue,
 };
 use coluber_ir::function::Phase;
 use coluber_ir::parser::{parse_function, parse_functions};
@@ -37,6 +38,8 @@ fn objects() -> ObjectTable {
         bases: vec![7, 1],
         kind: Some(Kind::List),
         is_heap: true,
+        is_immutable: false,
+        dict_offset: -1,
         inline_values: true,
         inline_values_offset: 32,
         keys_version: 3,
@@ -64,6 +67,8 @@ fn objects() -> ObjectTable {
         bases: vec![],
         kind: None,
         is_heap: false,
+        is_immutable: true,
+        dict_offset: 0,
         inline_values: false,
         keys: vec![],
         init: None,
@@ -98,7 +103,12 @@ fn objects() -> ObjectTable {
         ObjectValue::Function(Box::new(poor_function)),
         ObjectValue::Class(Box::new(class)),
         ObjectValue::Class(Box::new(poor_class)),
-        ObjectValue::Builtin("builtins.len".into()),
+        ObjectValue::Builtin(Box::new(BuiltinFacts {
+            name: "builtins.len".into(),
+            convention: Some(NativeConvention::One),
+            owner: None,
+        })),
+        ObjectValue::Builtin(Box::new(BuiltinFacts { name: "list.sort".into(), convention: None, owner: Some(c(1)) })),
         ObjectValue::Module("math".into()),
         ObjectValue::Code(Box::new(code)),
         ObjectValue::Code(Box::default()),

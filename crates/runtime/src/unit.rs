@@ -11,7 +11,7 @@ use crate::helpers;
 use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
 use crate::preserving;
-use coluber_backend::{Addresses, CompiledCode, Layout, RecordOffsets, Target, UnitAddresses};
+use coluber_backend::{Addresses, CompiledCode, Layout, NativeAddresses, RecordOffsets, Target, UnitAddresses};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
@@ -201,6 +201,8 @@ pub struct UnitRecord {
     pub weak: WeakObjects,
     /// Links of the functions among the objects, by id.
     links: Vec<Option<links::Use>>,
+    /// The C functions behind the objects, by id.
+    natives: Vec<NativeAddresses>,
     /// The objects that references are held to, not counting those of [`UnitRecord::hold`].
     references: Vec<*mut PyObject>,
     /// References to `weak` objects that [`UnitRecord::hold`] took.
@@ -328,6 +330,7 @@ impl UnitRecord {
                 codes: codes.collect(),
                 objects: parts.objects.to_vec(),
                 links: acquire_links(py, parts.objects),
+                natives: parts.objects.iter().map(|object| native_addresses(*object)).collect(),
                 references,
                 weak,
                 held: RefCell::default(),
@@ -368,6 +371,7 @@ impl UnitRecord {
             profile: self.profile.as_ptr() as u64,
             profile_sites: PROFILE_SITES as u32,
             codes: self.codes.iter().map(|code| (code.units as u64, code.frame_words as u32)).collect(),
+            natives: self.natives.clone(),
             links: self.links.iter().map(|link| link.map_or(0, |link| link.link as u64)).collect(),
         }
     }
@@ -553,6 +557,15 @@ pub unsafe fn release(_py: Attached, references: Vec<*mut PyObject>) {
     }
 }
 
+/// What compiled code calls for an object of a unit.
+fn native_addresses(object: *mut PyObject) -> NativeAddresses {
+    // SAFETY: the caller passes valid objects.
+    match unsafe { coluber_cpython::natives::find(object) } {
+        Some(native) => NativeAddresses { function: native.function as u64, receiver: native.receiver as u64 },
+        None => NativeAddresses::default(),
+    }
+}
+
 /// Links for the functions among the objects.
 unsafe fn acquire_links(py: Attached, objects: &[*mut PyObject]) -> Vec<Option<links::Use>> {
     let link = |object: &*mut PyObject| {
@@ -669,6 +682,9 @@ fn interpreter_layout() -> Layout {
         long_digit: long::OB_DIGIT as i32,
         list_size: object::OB_SIZE as i32,
         list_items: list::OB_ITEM as i32,
+        str_length: unicode::LENGTH as i32,
+        dict_used: dict::MA_USED as i32,
+        set_used: set::USED as i32,
         tuple_size: object::OB_SIZE as i32,
         tuple_items: tuple::OB_ITEM as i32,
         bytes_data: bytes::OB_SVAL as i32,

@@ -2,7 +2,10 @@
 
 use super::{Parser, Result};
 use crate::{Kind, ObjectId};
-use coluber_bytecode::{Binding, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, ObjectFacts, ObjectValue};
+use coluber_bytecode::{
+    Binding, BuiltinFacts, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, NativeConvention, ObjectFacts,
+    ObjectValue,
+};
 
 impl Parser<'_> {
     /// `object c0 = Int 5 "label" immortal`, behind the word `object`.
@@ -35,7 +38,7 @@ impl Parser<'_> {
             "Tuple" => ObjectValue::Tuple(self.object_list()?),
             "Function" => ObjectValue::Function(Box::new(self.function_facts()?)),
             "Class" => ObjectValue::Class(Box::new(self.class_facts()?)),
-            "Builtin" => ObjectValue::Builtin(self.text("a name")?),
+            "Builtin" => ObjectValue::Builtin(Box::new(self.builtin_facts()?)),
             "Module" => ObjectValue::Module(self.text("a name")?),
             "Cell" if self.accept_word("holds") => ObjectValue::Cell(Some(self.immediate_word("an object")?)),
             "Cell" => ObjectValue::Cell(None),
@@ -48,6 +51,13 @@ impl Parser<'_> {
 
     fn object_list(&mut self) -> Result<Vec<ObjectId>> {
         self.list('[', ']', |parser| parser.immediate_word("an object"))
+    }
+
+    fn builtin_facts(&mut self) -> Result<BuiltinFacts> {
+        let name = self.text("a name")?;
+        let convention = NativeConvention::ALL.into_iter().find(|(_, word)| self.accept_word(word));
+        let owner = if self.accept_word("of") { Some(self.immediate_word("an object")?) } else { None };
+        Ok(BuiltinFacts { name, convention: convention.map(|(convention, _)| convention), owner })
     }
 
     fn function_facts(&mut self) -> Result<FunctionFacts> {
@@ -102,6 +112,10 @@ impl Parser<'_> {
         self.expect_word("keys")?;
         let keys = self.list('[', ']', |parser| parser.text("a name"))?;
         let init = if self.accept_word("init") { Some(self.immediate_word("an object")?) } else { None };
+        let dict_offset = match self.accept_word("dict_offset") {
+            true => Some(self.immediate_word("an offset")?),
+            false => None,
+        };
         self.expect_word("attributes")?;
         let attributes = self.list('[', ']', |parser| {
             let name = parser.text("a name")?;
@@ -109,6 +123,9 @@ impl Parser<'_> {
             let value = parser.immediate_word("an object")?;
             Ok(ClassAttribute { name, value, binding: parser.binding()? })
         })?;
+        let is_heap = self.accept_word("heap");
+        let is_immutable = if is_heap { self.accept_word("immutable") } else { !self.accept_word("mutable") };
+        let inline_values = self.accept_word("inline_values");
         Ok(ClassFacts {
             name,
             version,
@@ -118,10 +135,12 @@ impl Parser<'_> {
             keys_version,
             keys,
             init,
+            dict_offset: dict_offset.unwrap_or(crate::printer::usual_dict_offset(inline_values)),
             attributes,
             // In the order in which they are written.
-            is_heap: self.accept_word("heap"),
-            inline_values: self.accept_word("inline_values"),
+            is_heap,
+            is_immutable,
+            inline_values,
             has_finalizer: self.accept_word("finalizer"),
             always_true: self.accept_word("always_true"),
             plain_reads: self.accept_word("plain_reads"),

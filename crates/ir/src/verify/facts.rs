@@ -6,6 +6,7 @@
 //!
 //! * `LoadField`, `StoreField`, `StoreSlot`, `GuardNoDict`: behind `GuardClass` of the object, or behind the branch of
 //!   `IsClass` that found it (or the object is of an exact builtin type, or was made by `NewInstance`);
+//! * `CallNative` of a method: behind `GuardClass` of self, by a class that inherits from the method's;
 //! * an access to inline values also behind `GuardInlineValues`; a store to them also behind `GuardNoDict`.
 //!
 //! Where paths for several classes meet, the object is of one of them.
@@ -19,6 +20,7 @@
 
 use super::Report;
 use super::flow::{self, Flow};
+use crate::fields::Immediate;
 use crate::ops::Memory;
 use crate::{BlockCall, Cfg, Function, Helper, Inst, ObjectId, Op, Value};
 use coluber_bytecode::{ClassFacts, ObjectValue};
@@ -76,7 +78,9 @@ impl Flow for Facts<'_> {
         let data = &self.function.insts[inst];
         if data.op.effects(self.function).writes & Memory::Shape as u8 != 0 {
             state.facts.clear();
-            state.classes.values_mut().for_each(|known| known.present = false);
+            for known in state.classes.values_mut() {
+                known.present &= known.classes.iter().all(|class| self.is_immutable(*class));
+            }
         }
         let root = |value: Value| object(self.function, value);
         match &data.op {
@@ -130,6 +134,11 @@ impl Flow for Facts<'_> {
 }
 
 impl Facts<'_> {
+    /// Whether instances of a class keep it whatever runs.
+    fn is_immutable(&self, class: ObjectId) -> bool {
+        matches!(&self.function.objects.get(class).value, ObjectValue::Class(facts) if facts.is_immutable)
+    }
+
     /// What an edge says about the class that the branch in front of it tested.
     fn test_class(&self, terminator: Inst, index: usize, state: &mut Known) {
         let Op::Branch { condition, .. } = &self.function.insts[terminator].op else { return };
@@ -201,6 +210,9 @@ pub(super) fn check(cfg: &Cfg, report: &mut Report) {
 
 fn check_inst(inst: Inst, known: &Known, report: &mut Report) {
     let function = report.function;
+    if let Op::CallNative { function: native, arguments, .. } = &function.insts[inst].op {
+        return check_native(inst, *native, arguments, known, report);
+    }
     let (value, offset, is_store) = match &function.insts[inst].op {
         Op::LoadField { object, offset, .. } => (*object, Some(*offset), false),
         Op::StoreField { object, offset, .. } => (*object, Some(*offset), true),
@@ -242,6 +254,35 @@ fn check_inst(inst: Inst, known: &Known, report: &mut Report) {
         if is_store && !known.facts.contains(&Fact::NoDict(root)) {
             report.inst(inst, format!("it is not guarded here that {value} has no dict"));
         }
+    }
+}
+
+/// Checks that a C function gets what it takes.
+fn check_native(inst: Inst, native: ObjectId, arguments: &[Value], known: &Known, report: &mut Report) {
+    let function = report.function;
+    let facts_of = |class: ObjectId| match &function.objects.get(class).value {
+        ObjectValue::Class(facts) => Some(&**facts),
+        _ => None,
+    };
+    let ObjectValue::Builtin(facts) = &function.objects.get(native).value else {
+        return report.inst(inst, format!("{} is no C function", native.to_text()));
+    };
+    let count = arguments.len().checked_sub(usize::from(facts.owner.is_some()));
+    if !facts.convention.zip(count).is_some_and(|(convention, count)| convention.takes(count)) {
+        return report.inst(inst, format!("{} does not take {} arguments", native.to_text(), arguments.len()));
+    }
+    let Some(owner) = facts.owner else { return };
+    let fits = match (function.ty(arguments[0]).kind(), facts_of(owner)) {
+        (Some(kind), Some(owner)) => owner.kind == Some(kind),
+        (None, Some(owner)) => known.classes.get(&object(function, arguments[0])).is_some_and(|known| {
+            let inherits = |class: &ObjectId| facts_of(*class).is_some_and(|class| class.is_subclass_of(owner));
+            known.present && known.classes.iter().all(inherits)
+        }),
+        _ => false,
+    };
+    if !fits {
+        let (value, native) = (arguments[0], native.to_text());
+        report.inst(inst, format!("{value} is not guarded to be an instance of the class of {native}"));
     }
 }
 
