@@ -3,6 +3,7 @@
 //! Around an *observable* call (one that may run Python) the frames say what the interpreter's would: `instr_ptr`, the
 //! locals, the frames of inlined calls. See "The contract" in ARCHITECTURE.md.
 
+use crate::ProfileSite;
 use crate::lower::Lowerer;
 use crate::slots::{own_state, show, visible};
 use coluber_ir::helpers::{HelperFlag, HelperType};
@@ -220,6 +221,16 @@ impl Lowerer<'_> {
             self.store(reference, frame, offset);
         }
         frame
+    }
+
+    /// The address of a new site of the profile, if there is room for one.
+    pub fn profile_site(&mut self, code: u32, offset: u32, is_call: bool) -> Option<clif::Value> {
+        let site = self.profile_sites.len() as u32;
+        if site >= self.addresses.profile_sites {
+            return None;
+        }
+        self.profile_sites.push(ProfileSite { code, offset, is_call });
+        Some(self.iconst(self.addresses.profile + 16 * u64::from(site)))
     }
 
     /// Calls a helper.

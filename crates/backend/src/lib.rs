@@ -31,4 +31,4 @@ mod slots;
 pub mod target;
 
 pub use compile::{Failure, Options, compile};
-pub use target::{Addresses, CompiledCode, Layout, NativeAddresses, RecordOffsets, Target, UnitAddresses};
+pub use target::{Addresses, CompiledCode, Layout, NativeAddresses, ProfileSite, RecordOffsets, Target, UnitAddresses};

@@ -1,5 +1,6 @@
 //! One arm per op.
 
+use crate::ProfileSite;
 use crate::compile::Options;
 use crate::entry::{REQUEST_WORD, Shown};
 use crate::exits::{Described, PendingExit, StateWords};
@@ -66,12 +67,12 @@ pub(crate) struct Lowerer<'a> {
     pub caught_exits: HashMap<FrameStateId, u32>,
     /// Whether the frame is that of a generator.
     pub is_generator: bool,
-    profile_sites: Vec<(u32, u32)>,
+    pub profile_sites: Vec<ProfileSite>,
 }
 
 /// What lowering produced besides the Cranelift function.
 pub(crate) struct Lowered {
-    pub profile_sites: Vec<(u32, u32)>,
+    pub profile_sites: Vec<ProfileSite>,
     pub exits: ExitTable,
     pub output_word: u32,
 }
@@ -880,11 +881,15 @@ impl<'a> Lowerer<'a> {
                 return Ok(None);
             }
 
+            Op::ProfileCallee { callable, code, offset } => {
+                if let Some(site) = self.profile_site(*code, *offset, true) {
+                    let callable = self.value(*callable);
+                    self.call_address(self.target.note_callee, &[site, callable], &[]);
+                }
+                return Ok(None);
+            }
             Op::ProfileOperands { left, right, code, offset } => {
-                let site = self.profile_sites.len() as u32;
-                if site < self.addresses.profile_sites {
-                    self.profile_sites.push((*code, *offset));
-                    let record = self.iconst(self.addresses.profile + 16 * u64::from(site));
+                if let Some(record) = self.profile_site(*code, *offset, false) {
                     for (place, value) in [(0, *left), (4, *right)] {
                         let object = self.value(value);
                         let class = self.load(types::I64, object, layout.ob_type);

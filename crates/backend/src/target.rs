@@ -66,6 +66,8 @@ pub struct Target {
     pub own_frame_word: u64,
     /// Address of a function that does what `PyObject_Vectorcall` does.
     pub vectorcall: u64,
+    /// Address of `note_callee(site, callable)`: notes for the next version what is called.
+    pub note_callee: u64,
     /// Address of `call_moving(callable, arguments, count and flag, names, places)`: the same, and arguments whose bit is set
     /// in `places` are given away.
     pub call_moving: u64,
@@ -272,6 +274,17 @@ impl Target {
     }
 }
 
+/// An instruction where something is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProfileSite {
+    /// Index of its code.
+    pub code: u32,
+    /// Its bytecode offset.
+    pub offset: u32,
+    /// Whether its callee is noted, not the classes of its operands.
+    pub is_call: bool,
+}
+
 /// Machine code of a unit.
 #[derive(Clone, Debug)]
 pub struct CompiledCode {
@@ -289,8 +302,8 @@ pub struct CompiledCode {
     pub output_word: u32,
     /// Cranelift's text of the code, when asked for.
     pub clif: Option<String>,
-    /// Sites of the operand profile: (code index, bytecode offset).
-    pub profile_sites: Vec<(u32, u32)>,
+    /// Sites of the profile.
+    pub profile_sites: Vec<ProfileSite>,
     /// Disassembly-friendly list of (code offset, code index, bytecode offset).
     pub sources: Vec<(u32, u32, u32)>,
 }

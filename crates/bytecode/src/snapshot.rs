@@ -157,6 +157,13 @@ pub struct SuperAttribute {
 /// Instead of a version tag in [`ExitFact::classes`]: an `array.array` whose type code is the low byte.
 pub const ARRAY_FORMAT: u32 = 0xffff_ff00;
 
+/// Name of the facts that say which function was called at an instruction: by itself.
+pub const CALLED_FUNCTION: &str = "CalledFunction";
+/// The same as a bound method.
+pub const CALLED_METHOD: &str = "CalledMethod";
+/// Name of the facts that say that something else was called, or several functions.
+pub const CALLED_OTHERS: &str = "CalledOthers";
+
 /// What an earlier version of the unit learned from its exits at one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExitFact {
@@ -168,8 +175,15 @@ pub struct ExitFact {
     pub reason: String,
     /// How often.
     pub count: u64,
-    /// Version tags of the classes of the objects that failed the guard.
+    /// Version tags of the classes of the objects that failed the guard, or versions of functions that were called.
     pub classes: Vec<u32>,
+}
+
+impl ExitFact {
+    /// Whether it is about what was called.
+    pub fn is_callee(&self) -> bool {
+        [CALLED_FUNCTION, CALLED_METHOD, CALLED_OTHERS].contains(&self.reason.as_str())
+    }
 }
 
 /// The input of a compilation.
@@ -195,6 +209,8 @@ pub struct Snapshot {
     pub is_module: bool,
     /// Classes by type version tag, for the versions that occur in the feedback.
     pub classes: Vec<(u32, ObjectId)>,
+    /// Functions by version, for those that earlier versions noted.
+    pub functions: Vec<(u32, ObjectId)>,
     /// Attributes reached through `super()`.
     pub super_attributes: Vec<SuperAttribute>,
     /// The exit profile of earlier versions of the unit.
@@ -219,7 +235,7 @@ impl Snapshot {
     /// is taught to all.
     pub fn spread_exits(&mut self) {
         let mut more = Vec::new();
-        for exit in self.exits.iter().filter(|exit| !exit.classes.is_empty()) {
+        for exit in self.exits.iter().filter(|exit| !exit.classes.is_empty() && !exit.is_callee()) {
             let code = &self.codes[exit.code];
             let accesses =
                 || (0..code.instructions.len()).filter_map(|index| Some((index, code.accessed_local(index)?)));
@@ -296,6 +312,7 @@ mod tests {
             global_entries: Vec::new(),
             is_module: false,
             classes: Vec::new(),
+            functions: Vec::new(),
             super_attributes: Vec::new(),
             exits,
             objects: ObjectTable::default(),

@@ -14,7 +14,7 @@ use crate::hooks::TOOL_ID;
 use crate::layout;
 use crate::pool::{ObjectPool, kind_of_type, plain_init};
 use crate::raw::{Attached, CodeRef, Frame, FunctionRef, StackRef, TypeRef, is_exactly, type_of};
-use crate::versions::class_by_version;
+use crate::versions::{class_by_version, function_by_version};
 use crate::{current::opcodes as op, ffi, text};
 use coluber_bytecode::{
     AttributeFeedback, BinaryKind, CallFeedback, Code, Comparison, Entry, ExitFact, Feedback, GlobalEntry, GlobalFact,
@@ -126,6 +126,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         inlinable: HashSet::new(),
         dependencies: Vec::new(),
         classes: Vec::new(),
+        functions_met: Vec::new(),
         super_attributes: Vec::new(),
         global_facts: Vec::new(),
         global_entries: Vec::new(),
@@ -149,7 +150,12 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
         taker.gather_callees();
         taker.gather_expressions();
         taker.gather_callees();
-        let classes: HashSet<u32> = request.exits.iter().flat_map(|fact| fact.classes.iter().copied()).collect();
+        let (callees, others): (Vec<&ExitFact>, Vec<&ExitFact>) =
+            request.exits.iter().partition(|fact| fact.is_callee());
+        for version in callees.iter().flat_map(|fact| &fact.classes) {
+            taker.add_function_version(*version);
+        }
+        let classes: HashSet<u32> = others.iter().flat_map(|fact| fact.classes.iter().copied()).collect();
         for version in classes {
             taker.add_class_version(version);
         }
@@ -188,6 +194,7 @@ pub unsafe fn take_snapshot(py: Attached, request: Request) -> Result<Taken, Dec
             global_entries: taker.global_entries,
             is_module,
             classes: taker.classes,
+            functions: taker.functions_met,
             super_attributes: taker.super_attributes,
             exits,
             objects: taker.pool.take_table(),
@@ -221,6 +228,7 @@ struct Taker<'a, 'py> {
     inlinable: HashSet<ObjectId>,
     dependencies: Vec<Dependency>,
     classes: Vec<(u32, ObjectId)>,
+    functions_met: Vec<(u32, ObjectId)>,
     super_attributes: Vec<SuperAttribute>,
     global_facts: Vec<GlobalFact>,
     global_entries: Vec<GlobalEntry>,
@@ -314,6 +322,24 @@ impl Taker<'_, '_> {
         let id = self.pool.intern(self.py, class.object());
         self.add_class(id);
         Some(id)
+    }
+
+    /// Records the function that has this version, if a unit can rely on it. Those that calls make come and go.
+    unsafe fn add_function_version(&mut self, version: u32) {
+        if self.functions_met.iter().any(|(known, _)| *known == version) {
+            return;
+        }
+        let found = function_by_version(self.py, version).map(|function| function.object());
+        let Some(function) = found.or_else(|| (self.functions)(version)) else { return };
+        // SAFETY: a function that is alive.
+        let name = unsafe { text::to_string(FunctionRef(function.cast()).qualname()) };
+        if name.is_none_or(|name| name.contains("<locals>")) {
+            return;
+        }
+        let id = self.pool.intern(self.py, function);
+        self.functions_met.push((version, id));
+        // SAFETY: objects of the pool are valid.
+        unsafe { self.queue_callable(id, 1) };
     }
 
     /// Records a class of the pool by its version and depends on it.

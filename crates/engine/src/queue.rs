@@ -348,6 +348,7 @@ mod tests {
             global_facts: vec![],
             global_entries: vec![],
             is_module: false,
+            functions: vec![],
             super_attributes: vec![],
             classes: vec![],
             exits: vec![],

@@ -4,7 +4,9 @@
 use crate::Bailout;
 use crate::state::Slot;
 use crate::translator::Translator;
-use coluber_bytecode::{BOUND_METHOD_FUNCTION, BOUND_METHOD_SELF, CallFeedback, Feedback, Instruction, Kind, ObjectId};
+use coluber_bytecode::{
+    BOUND_METHOD_FUNCTION, BOUND_METHOD_SELF, CALLED_METHOD, CallFeedback, Feedback, Instruction, Kind, ObjectId,
+};
 use coluber_ir::{Op, Type, Value};
 
 impl Translator<'_> {
@@ -18,13 +20,13 @@ impl Translator<'_> {
         if let Type::Constant(object, _) = self.ty(callable) {
             return Ok(Some(object));
         }
-        let Feedback::Call(feedback) = &instruction.feedback else { return Ok(None) };
+        let Some(feedback) = self.called(instruction) else { return Ok(None) };
         // Who was wrong once will be again: callables that change do so all the time.
         if self.snapshot.has_exited(self.state.top().code, instruction.start, "GuardIdentity", 1) {
             return Ok(None);
         }
         let receiver = self.peek_slot(count + 1)?;
-        match *feedback {
+        match feedback {
             CallFeedback::Python { function: Some(function), .. } => {
                 let operands = match receiver {
                     Slot::Null => count,
@@ -52,6 +54,53 @@ impl Translator<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What the interpreter saw being called, or an earlier version of the unit: the interpreter does not specialise calls of
+    /// functions that have a door.
+    fn called(&self, instruction: &Instruction) -> Option<CallFeedback> {
+        let is_named = |feedback: &CallFeedback| match feedback {
+            CallFeedback::Python { function, .. } | CallFeedback::BoundMethod { function, .. } => function.is_some(),
+            CallFeedback::ClassWithInit { .. } => true,
+            _ => false,
+        };
+        match &instruction.feedback {
+            Feedback::Call(feedback) if is_named(feedback) => Some(feedback.clone()),
+            _ => self.noted_callee(instruction),
+        }
+    }
+
+    fn noted_callee(&self, instruction: &Instruction) -> Option<CallFeedback> {
+        let code = self.state.top().code;
+        let mut facts = self.snapshot.exits.iter().filter(|fact| fact.is_callee());
+        let fact = facts.find(|fact| fact.code == code && fact.offset == instruction.start)?;
+        let [version] = fact.classes[..] else { return None };
+        let (_, function) = self.snapshot.functions.iter().find(|(known, _)| *known == version)?;
+        let function = Some(*function);
+        Some(match fact.reason == CALLED_METHOD {
+            true => CallFeedback::BoundMethod { version, function },
+            false => CallFeedback::Python { version, function },
+        })
+    }
+
+    /// Notes what is called at run time, unless that was done or something is known, for the next version.
+    pub(crate) fn note_callee(&mut self, callable: Value, instruction: &Instruction) {
+        let code = self.state.top().code;
+        let is_noted = || {
+            let mut facts = self.snapshot.exits.iter().filter(|fact| fact.is_callee());
+            facts.any(|fact| fact.code == code && fact.offset == instruction.start)
+        };
+        if !self.settings.speculate
+            || self.state.frames.len() > 3
+            || matches!(self.ty(callable), Type::Constant(..))
+            || self.called(instruction).is_some()
+            || self.gave_up(instruction)
+            || is_noted()
+        {
+            return;
+        }
+        let callable = self.object(callable);
+        self.emit(Op::ProfileCallee { callable, code: code as u32, offset: instruction.start });
     }
 
     /// Whether a call of the function is better than a generic one.

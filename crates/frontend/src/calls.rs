@@ -244,6 +244,7 @@ impl Translator<'_> {
                 return Ok(());
             }
         }
+        self.note_callee(callable, instruction);
         let made = self.made_by_call(count, 0)?;
         if self.call_moving(count, None)? {
             return self.note_made(made);

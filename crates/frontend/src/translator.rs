@@ -1336,7 +1336,7 @@ impl<'a> Translator<'a> {
         let (code, start) = (self.state.top().code, instruction.start);
         let facts = self.snapshot.exits.iter();
         let here = facts.filter(move |exit| exit.code == code && exit.offset == start && exit.count >= GIVE_UP_AFTER);
-        here.map(|exit| exit.reason.as_str()).filter(|reason| {
+        here.filter(|exit| !exit.is_callee()).map(|exit| exit.reason.as_str()).filter(|reason| {
             !matches!(*reason, crate::operators::OPERANDS | crate::handlers::RAISE | NEVER_EXECUTED | ENTRY)
         })
     }

@@ -772,7 +772,7 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let iterator = self.object(*iterator)?;
                 Some(or_null(self.host.take_sequence(iterator)))
             }
-            Op::ProfileOperands { .. } => None,
+            Op::ProfileOperands { .. } | Op::ProfileCallee { .. } => None,
 
             // ---- calls
             Op::Invoke { helper, arguments, .. } => {

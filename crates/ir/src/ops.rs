@@ -675,6 +675,10 @@ pub enum Op {
     #[op(reads(Shape), writes(Other))]
     ProfileOperands { left: Value, right: Value, code: u32, offset: u32 },
 
+    /// Notes what is called, for the next version of the unit.
+    #[op(reads(Other), writes(Other))]
+    ProfileCallee { callable: Value, code: u32, offset: u32 },
+
     // ---- calls into the runtime
     /// Calls a runtime helper; signature, result and effects are the helper's.
     #[op(custom_takes, custom_effects, result = custom, refs = owned, custom_steals)]

@@ -5,7 +5,8 @@
 
 use crate::callees;
 use crate::doors;
-use crate::enter::has_evaluator;
+use crate::enter::{enter_by_door, has_evaluator};
+use crate::stub;
 use coluber_cpython::current::opcodes;
 use coluber_cpython::raw::{CodeRef, Frame, FunctionRef, StackRef, ThreadState, is_exactly};
 use coluber_cpython::{ffi, layout};
@@ -30,6 +31,12 @@ pub unsafe extern "C" fn call(
     // SAFETY: promised by the caller; fields are read after the type was tested.
     unsafe {
         if keyword_names.is_null() && is_exactly(callable, &raw mut pyo3_ffi::PyFunction_Type) {
+            let function = FunctionRef(callable.cast());
+            let call = function.vectorcall().map_or(0, |call| call as usize);
+            if let Some(unit) = stub::unit_of(call as *const u8) {
+                let tstate = ThreadState(pyo3_ffi::PyThreadState_GetUnchecked().cast());
+                return enter_by_door(tstate, function, arguments, count_and_flag, keyword_names, &*unit, &mut 0);
+            }
             let made = make_generator(FunctionRef(callable.cast()), arguments, count_and_flag, &mut 0);
             if !made.is_null() {
                 return made;

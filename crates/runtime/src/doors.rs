@@ -398,6 +398,17 @@ impl Table {
     }
 }
 
+/// The version by which a function can be found again; 0 if it has none. That of a function with a stub is ours.
+pub(crate) fn version_of(py: Attached, function: FunctionRef) -> u32 {
+    // SAFETY: the caller passes a valid function.
+    let version = unsafe { function.version() };
+    if version >= FIRST_VALID_VERSION {
+        return version;
+    }
+    let stubbed = with(py, |table| table.functions.get(&(function.0 as usize)).map(|stubbed| stubbed.version));
+    stubbed.filter(|version| *version >= FIRST_VALID_VERSION).unwrap_or(0)
+}
+
 /// The function whose version a door has taken: what `coluber_cpython::snapshot::Request::functions` asks for.
 pub fn function_behind_door(py: Attached, version: u32) -> Option<*mut PyObject> {
     with(py, |table| table.versions.get(&version).map(|function| *function as *mut PyObject))

@@ -36,6 +36,7 @@ pub mod links;
 pub mod observers;
 pub mod plan;
 pub mod preserving;
+mod profile;
 pub mod retire;
 pub mod shortage;
 pub mod stub;

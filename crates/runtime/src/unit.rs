@@ -11,7 +11,10 @@ use crate::helpers;
 use crate::links;
 use crate::plan::{PlannedExit, plan_exit};
 use crate::preserving;
-use coluber_backend::{Addresses, CompiledCode, Layout, NativeAddresses, RecordOffsets, Target, UnitAddresses};
+use crate::profile::{self, PROFILE_SITES, SiteProfile};
+use coluber_backend::{
+    Addresses, CompiledCode, Layout, NativeAddresses, ProfileSite, RecordOffsets, Target, UnitAddresses,
+};
 use coluber_bytecode::{Entry, ExitFact, Kind, ObjectId};
 use coluber_cpython::raw::{Attached, CodeRef, Frame, FunctionRef, is_exactly};
 use coluber_cpython::{layout, pool};
@@ -115,19 +118,6 @@ pub struct GuiltyType {
     pub count: u64,
 }
 
-/// Sites a unit's operand profile has room for.
-pub const PROFILE_SITES: usize = 64;
-
-/// Classes that compiled code met at one operator. Compiled code writes it.
-#[repr(C)]
-#[derive(Default)]
-pub struct SiteProfile {
-    /// Version tags of the operands' classes, left and right, the last time.
-    versions: [Cell<u32>; 2],
-    /// How often.
-    count: Cell<u64>,
-}
-
 /// What a unit is made from.
 pub struct UnitParts<'a> {
     /// For people.
@@ -219,8 +209,8 @@ pub struct UnitRecord {
     pub stub: Cell<Option<Place>>,
     /// What compiled code notes of operands.
     pub profile: Box<[SiteProfile; PROFILE_SITES]>,
-    /// Code index and bytecode offset of each site in use.
-    pub profile_sites: OnceCell<Vec<(u32, u32)>>,
+    /// Each site in use.
+    pub profile_sites: OnceCell<Vec<ProfileSite>>,
 }
 
 /// Objects whose death is told, so that a unit need not keep them alive: see [`UnitRecord::hold`].
@@ -339,7 +329,7 @@ impl UnitRecord {
                 look_at: Cell::new(u64::MAX),
                 place: Cell::new(None),
                 stub: Cell::new(None),
-                profile: Box::new(std::array::from_fn(|_| SiteProfile::default())),
+                profile: profile::new_sites(),
                 profile_sites: OnceCell::new(),
             };
             Ok(Box::into_raw(Box::new(record)))
@@ -502,18 +492,22 @@ impl UnitRecord {
         exceptions.map(|exit| exit.count.get()).sum()
     }
 
-    /// What it noted of operands.
+    /// What it noted of operands and callees.
     fn operand_facts(&self) -> impl Iterator<Item = ExitFact> {
         let sites = self.profile_sites.get().into_iter().flatten();
-        sites.zip(self.profile.iter()).filter(|(_, profile)| profile.count.get() > 0).map(
-            |((code, offset), profile)| ExitFact {
-                code: self.codes[*code as usize].code.0 as usize,
-                offset: *offset,
-                reason: "Operands".into(),
-                count: profile.count.get(),
-                classes: profile.versions.iter().map(Cell::get).collect(),
-            },
-        )
+        sites.zip(self.profile.iter()).filter(|(_, profile)| profile.count() > 0).map(|(site, profile)| {
+            let (reason, classes) = match site.is_call {
+                true => profile.callee(),
+                false => ("Operands", profile.classes()),
+            };
+            ExitFact {
+                code: self.codes[site.code as usize].code.0 as usize,
+                offset: site.offset,
+                reason: reason.into(),
+                count: profile.count(),
+                classes,
+            }
+        })
     }
 
     /// How many operands it has noted.
@@ -649,6 +643,7 @@ pub fn target(thread: Attached) -> Target {
         finish_inlined_frame: preserving::finish_frame as *const () as u64,
         inlined_frame_word: u64::from(INLINED_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
         own_frame_word: u64::from(NATIVE_MARK) << (8 * (layout::frame::VISITED - layout::frame::RETURN_OFFSET)),
+        note_callee: profile::note_callee as *const () as u64,
         call_moving: crate::callees::call_moving as *const () as u64,
         vectorcall: crate::creation::call as *const () as u64,
         types,
