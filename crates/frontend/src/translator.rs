@@ -2,7 +2,7 @@
 
 use crate::graph::Graph;
 use crate::state::{Slot, State};
-use crate::trials::{Consumer, TrialPlace};
+use crate::trials::{Consumer, Summands, TrialPlace};
 use crate::{Bailout, BailoutReason, Settings};
 use coluber_bytecode::{Code, Entry, Feedback, Instruction, Kind, ObjectId, Offset, Op as Bytecode, Snapshot};
 use coluber_ir::ops::{ExitReason, IteratorField};
@@ -30,8 +30,8 @@ pub(crate) struct Assumptions {
     refused_operators: HashSet<(Vec<u32>, usize, Offset)>,
     /// Trials of what turned out not to be fit for one.
     pub refused_trials: HashSet<TrialPlace>,
-    /// Trials of sums that are not of ints alone.
-    pub collected_sums: HashSet<TrialPlace>,
+    /// What sums in trials are of, where it is not ints.
+    pub summands: HashMap<TrialPlace, Summands>,
     /// Where a generator can be resumed, as far as known.
     pub resume_points: Vec<crate::generators::ResumePoint>,
 }

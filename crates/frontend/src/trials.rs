@@ -13,7 +13,7 @@ use crate::state::{Activation, Slot, State};
 use crate::translator::{Edge, Translator};
 use crate::{Bailout, BailoutReason};
 use coluber_bytecode::{Code, Comparison, Instruction, Kind, ObjectValue, Offset, Op as Bytecode};
-use coluber_ir::ops::{Effects, Overflow};
+use coluber_ir::ops::{Effects, ExitReason, Overflow};
 use coluber_ir::{FrameState, FrameStateId, Helper, Op, Resume, SlotValue, Value};
 use rustc_hash::FxHashSet as HashSet;
 use std::rc::Rc;
@@ -51,13 +51,24 @@ impl Trial {
     }
 }
 
+/// What the items of a `sum` are.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Summands {
+    Ints,
+    Floats,
+    /// These are collected in a list, which is added up by the call.
+    Any,
+}
+
 /// What is done with the items.
 #[derive(Clone)]
 enum Taking {
     /// Collected in the list, or set, at this place of the consumer's operand stack.
     Collected { place: usize, kind: Kind },
-    /// Added to the sum at this place.
+    /// Ints that are added to the sum at this place.
     Summed { place: usize },
+    /// Floats that are added to the sum at this place. Behind it stand what got lost in rounding, and whether there was an item.
+    SummedFloats { place: usize },
     /// Looked at, up to the first one with this truth value, as the instruction does.
     Tested { wanted: bool, by: Instruction },
 }
@@ -287,7 +298,10 @@ impl Translator<'_> {
                 _ => return Err(unknown),
             },
             ObjectValue::Builtin(facts) => match (facts.name.as_str(), has_self) {
-                ("builtins.sum", false) if !self.sums_are_collected() => (Taking::Summed { place }, true),
+                ("builtins.sum", false) if self.summands() == Summands::Ints => (Taking::Summed { place }, true),
+                ("builtins.sum", false) if self.summands() == Summands::Floats => {
+                    (Taking::SummedFloats { place }, true)
+                }
                 (
                     "builtins.sum" | "builtins.min" | "builtins.max" | "builtins.sorted" | "builtins.any"
                     | "builtins.all" | "math.prod" | "math.fsum",
@@ -304,8 +318,10 @@ impl Translator<'_> {
                 let zero = self.int(0);
                 self.push(zero);
             }
+            Taking::SummedFloats { .. } => self.push_float_sum(),
             Taking::Tested { .. } => unreachable!("only loops test items"),
         }
+        let sums_floats = matches!(taking, Taking::SummedFloats { .. });
         let generator = self.state.top().stack[place - 1];
         let (ends, _) = self.consume(generator, taking)?;
         if ends.is_empty() {
@@ -315,6 +331,9 @@ impl Translator<'_> {
         let (resume, after) = self.resumes();
         self.merge(ends, resume)?;
         self.begin(resume, after);
+        if sums_floats {
+            self.end_float_sum(resume, after)?;
+        }
         // Stack: callable, self or NULL, generator, result.
         let result = self.pop_slot()?;
         let generator = self.pop_slot()?;
@@ -476,16 +495,23 @@ impl Translator<'_> {
                         let value = self.unbox(item, Kind::Bool);
                         self.emit_value(Op::BoolToInt { value })
                     }
-                    _ => {
-                        self.collect_sums();
-                        return self.go_on_behind_yield();
-                    }
+                    Some(Kind::Float) => return self.add_up_instead(Summands::Floats),
+                    _ => return self.add_up_instead(Summands::Any),
                 };
                 let sum = self.unbox(sum, Kind::Int);
                 let state = self.before();
                 let overflow = Overflow::Checked;
                 let sum = self.emit_value(Op::IntAdd { left: sum, right: number, overflow, state });
                 self.state.frames[outer].stack[place] = Slot::Value(sum);
+                let item = self.current(item);
+                self.release(item);
+            }
+            Taking::SummedFloats { place } => {
+                if self.kind(item) != Some(Kind::Float) {
+                    return self.add_up_instead(Summands::Any);
+                }
+                let float = self.unbox(item, Kind::Float);
+                self.add_float(outer, place, float)?;
                 let item = self.current(item);
                 self.release(item);
             }
@@ -532,16 +558,74 @@ impl Translator<'_> {
         Ok(self.end_path())
     }
 
-    fn sums_are_collected(&self) -> bool {
+    fn summands(&self) -> Summands {
         let trial = self.state.trial.as_ref().expect("a trial has begun");
-        self.assumptions.collected_sums.contains(&trial.place)
+        self.assumptions.summands.get(&trial.place).copied().unwrap_or(Summands::Ints)
     }
 
-    /// The items of the present trial are not all ints: a list of them is added up.
-    fn collect_sums(&mut self) {
+    /// The items of the present trial are others than those it was begun for: it is begun again.
+    fn add_up_instead(&mut self, summands: Summands) -> Result<(), Bailout> {
         let trial = self.state.trial.as_ref().expect("a trial has begun");
-        self.assumptions.collected_sums.insert(trial.place.clone());
+        self.assumptions.summands.insert(trial.place.clone(), summands);
         self.retry = true;
+        self.go_on_behind_yield()
+    }
+
+    /// The sum of no floats: zero, nothing lost, no item.
+    fn push_float_sum(&mut self) {
+        for _ in 0..2 {
+            let zero = self.emit_value(Op::FloatConstant { bits: 0 });
+            self.push(zero);
+        }
+        let has_items = self.emit_value(Op::BoolConstant { value: false });
+        self.push(has_items);
+    }
+
+    /// Adds a float to the sum at a place as `sum` does (`cs_add` of `Python/bltinmodule.c`, 3.14 and 3.15). What gets lost
+    /// is computed without a branch (Knuth's TwoSum): it is the same where both are finite, and not finite where the other is not.
+    fn add_float(&mut self, frame: usize, place: usize, float: Value) -> Result<(), Bailout> {
+        let [Slot::Value(sum), Slot::Value(lost), _] = self.state.frames[frame].stack[place..place + 3] else {
+            return Err(self.malformed("no sum"));
+        };
+        let total = self.emit_value(Op::FloatAdd { left: sum, right: float });
+        let added = self.emit_value(Op::FloatSubtract { left: total, right: sum });
+        let kept = self.emit_value(Op::FloatSubtract { left: total, right: added });
+        let lost_of_sum = self.emit_value(Op::FloatSubtract { left: sum, right: kept });
+        let lost_of_item = self.emit_value(Op::FloatSubtract { left: float, right: added });
+        let lost_now = self.emit_value(Op::FloatAdd { left: lost_of_sum, right: lost_of_item });
+        let lost = self.emit_value(Op::FloatAdd { left: lost, right: lost_now });
+        let has_items = self.emit_value(Op::BoolConstant { value: true });
+        for (index, value) in [total, lost, has_items].into_iter().enumerate() {
+            self.state.frames[frame].stack[place + index] = Slot::Value(value);
+        }
+        Ok(())
+    }
+
+    /// Makes one float of a sum: what got lost is added if it is finite. That of no items is an int; the interpreter makes it.
+    fn end_float_sum(&mut self, resume: Resume, after: Resume) -> Result<(), Bailout> {
+        let (has_items, lost, sum) = (self.pop()?, self.pop()?, self.pop()?);
+        let (some, none) = self.branch_on(has_items);
+        let start = self.path();
+        self.take(&start, none);
+        let state = self.before();
+        self.emit(Op::Exit { reason: ExitReason::NotCompiled, state });
+        self.take(&start, some);
+        let difference = self.emit_value(Op::FloatSubtract { left: lost, right: lost });
+        let zero = self.emit_value(Op::FloatConstant { bits: 0 });
+        let comparison = Comparison::Equal;
+        let is_finite = self.emit_value(Op::FloatCompare { comparison, left: difference, right: zero });
+        let (finite, not_finite) = self.branch_on(is_finite);
+        let start = self.path();
+        self.take(&start, finite);
+        let total = self.emit_value(Op::FloatAdd { left: sum, right: lost });
+        self.push(total);
+        let mut edges = vec![self.end_path()];
+        self.take(&start, not_finite);
+        self.push(sum);
+        edges.push(self.end_path());
+        self.merge(edges, resume)?;
+        self.begin(resume, after);
+        Ok(())
     }
 }
 

@@ -481,3 +481,20 @@ def case_operators_on_what_turns_up():
         repeat(flags, ([Flagged(True), Flagged(False)],), ([Flagged([]), Flagged("a")],), ([Flagged(noisy)],), ([Flagged(Flagged(1))],)),
         log,
     ]
+
+
+def case_float_sums():
+    def scaled(items, factor):
+        return sum(item * factor for item in items)
+
+    def filtered(items, limit):
+        return sum(item for item in items if item > limit)
+
+    inf, nan = float("inf"), float("nan")
+    rows = [
+        ([0.1] * 10, 1.0), ([1e100, 1.0, -1e100], 1.0), ([1e308, 1e308, -1e308], 1.0), ([inf, 1.0], 1.0), ([1.0, -inf, inf], 1.0),
+        ([nan, 1.0], 1.0), ([], 1.0), ([-0.0], 1.0), ([-0.0, -0.0], 1.0), ([1e-320, 1e-320], 0.5), ([0.1, 0.2, 0.3, 1e16, -1e16], 3.0),
+        ([1, 2], 0.5), ([0.5, 1], 2), ([2**70, 0.5], 2), ([True, 0.5], 1.0),
+    ]
+    limits = [([0.1] * 7, 0.0), ([0.1] * 7, 1.0), ([-1.5, 2.5, 0.1], 0.0), ([], 0.0), ([1, 2.5], 0), ([nan, 1.0], 0.0)]
+    return [[repr(row) for row in repeat(scaled, *rows)], [repr(row) for row in repeat(filtered, *limits)]]
