@@ -240,7 +240,7 @@ impl Translator<'_> {
                 Slot::Value(value) => !self.ty(value).is_nullable(),
                 _ => false,
             };
-            if receiver_known && self.call_known(object, count, instruction)? {
+            if receiver_known && (self.call_plain(object, count)? || self.call_known(object, count, instruction)?) {
                 return Ok(());
             }
         }

@@ -19,15 +19,20 @@ impl Translator<'_> {
         let code: &Code = &self.snapshot.codes[code_index];
         let [call, rest @ ..] = &code.instructions[index..end] else { return Ok(0) };
         let Bytecode::Call { count: count @ 1..=3 } = call.op else { return Ok(0) };
-        let (get_iter, is_reversed) = match rest {
+        let (last, is_reversed) = match rest {
             [get_iter, ..] if get_iter.op == Bytecode::GetIter => (get_iter, false),
             [reversed, get_iter, ..]
                 if reversed.op == (Bytecode::Call { count: 1 }) && get_iter.op == Bytecode::GetIter =>
             {
                 (get_iter, true)
             }
+            // The iterator of a generator expression that is tried.
+            [next, ..] if next.op == (Bytecode::Call { count: 0 }) && self.is_argument_of_tried(count + 3) => {
+                (call, false)
+            }
             _ => return Ok(0),
         };
+        let has_get_iter = last.op == Bytecode::GetIter;
         if !self.settings.speculate || self.gave_up(call) || !self.is_builtin_class(self.peek(count + 2)?, Kind::Range)
         {
             return Ok(0);
@@ -50,7 +55,7 @@ impl Translator<'_> {
             return Ok(0);
         }
         self.source = (code_index as u32, call.offset);
-        self.begin(self.resume_at(code, call.start), self.resume_at(code, get_iter.next));
+        self.begin(self.resume_at(code, call.start), self.resume_at(code, last.next));
         self.check_observed();
         self.rely_on_invariants();
         let mut start = match start {
@@ -85,11 +90,19 @@ impl Translator<'_> {
             popped.push(self.pop()?);
         }
         self.push(iterator);
-        for _ in 1..code.iterator_slots {
-            self.push_slot(Slot::Null);
+        if has_get_iter {
+            for _ in 1..code.iterator_slots {
+                self.push_slot(Slot::Null);
+            }
         }
         self.release_all(&popped);
-        Ok(if is_reversed { 3 } else { 2 })
+        Ok(1 + usize::from(is_reversed) + usize::from(has_get_iter))
+    }
+
+    /// Whether a call that has its callable above this depth makes what a generator expression that is tried is over, where the
+    /// expression itself gets the iterator.
+    fn is_argument_of_tried(&self, depth: u32) -> bool {
+        matches!(self.peek_slot(depth), Ok(Slot::Function { .. }))
     }
 
     fn is_builtin_class(&self, callable: Value, kind: Kind) -> bool {

@@ -65,6 +65,8 @@ impl Translator<'_> {
                 let iterator = self.guard_kind(iterator, kind);
                 self.step_of_dict(iterator, kind)?;
             }
+            // Real ones have something to say at their end, which a trial cannot hear.
+            Kind::Enumerate | Kind::Zip if self.is_new(iterator) && !self.is_fresh(iterator) => return Ok(false),
             Kind::Enumerate | Kind::Zip => match (kind, inner) {
                 (Kind::Enumerate, [Some(first), _]) if is_walkable(first) => {
                     let iterator = self.guard_kind(iterator, kind);
@@ -267,7 +269,10 @@ impl Translator<'_> {
         let zero = self.int(0);
         let condition = self.emit_value(Op::IntCompare { comparison: Comparison::Greater, left: found, right: zero });
         self.hand_out(&outputs, condition, is_item)?;
-        self.invoke(Helper::EndIteration, &[iterator]);
+        // One that a trial has made has nothing to say.
+        if !self.is_new(iterator) {
+            self.invoke(Helper::EndIteration, &[iterator]);
+        }
         self.edge(1)
     }
 
@@ -625,7 +630,7 @@ impl Translator<'_> {
             self.push(iterator);
             return Ok(true);
         }
-        if expected == Some(Kind::Range) {
+        if expected == Some(Kind::Range) && self.kind(iterable).is_none() {
             self.guard_kind(iterable, Kind::Range);
         }
         let iterable = self.peek(1)?;

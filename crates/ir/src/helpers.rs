@@ -243,6 +243,13 @@ macro_rules! for_each_helper {
             PlainContains(O, O) -> I, quiet;
             /// `Subscript` of a list, tuple, str or dict: 1 and output 0, or 0 if it has not been done.
             PlainSubscript(O, O, out) -> I, quiet;
+            /// `GetIter` of a builtin container: 1 and output 0, a new iterator, or 0 if it is something else.
+            PlainIterator(O, out) -> I, quiet;
+            /// `IterNext` of an iterator that `PlainIterator` has made.
+            PlainNext(O) -> O, quiet;
+            /// Calls a builtin with up to three plain arguments: 1 and output 0, or 0 if it has not been done. The number says
+            /// whether it may have builtin containers too.
+            PlainCall(O, N, N, N, I, out) -> I, quiet;
             /// `next(object)`: the item, or the mark that `IsExhausted` tests.
             Next(O) -> O, python;
             /// `left % right` of floats, divisor not zero.

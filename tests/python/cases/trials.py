@@ -498,3 +498,68 @@ def case_float_sums():
     ]
     limits = [([0.1] * 7, 0.0), ([0.1] * 7, 1.0), ([-1.5, 2.5, 0.1], 0.0), ([], 0.0), ([1, 2.5], 0), ([nan, 1.0], 0.0)]
     return [[repr(row) for row in repeat(scaled, *rows)], [repr(row) for row in repeat(filtered, *limits)]]
+
+
+def case_calls_of_builtins():
+    class Odd(int):
+        def __abs__(self):
+            log.append("abs")
+            return 7
+
+    log = []
+
+    def sizes(items):
+        return sum(abs(item) for item in items), max(len(str(item)) for item in items)
+
+    def texts(items):
+        return list(item.upper() + item.strip("a").lower() for item in items), any(item.startswith("b") for item in items)
+
+    def numbers(items):
+        return tuple(int(item) for item in items), sum(float(item) for item in items)
+
+    def codes(text):
+        return [sum(ord(c) for c in text), "".join(chr(ord(c) + 1) for c in text)]
+
+    def pairs(mapping):
+        return sorted(key for key, value in mapping.items() if value), sum(value for value in mapping.values()), sorted(mapping.keys())
+
+    def walked(first, second):
+        return (
+            sum(i * a for i, a in enumerate(first)), list(a + b for a, b in zip(first, second)), tuple(a for a in reversed(first)),
+            sum(1 for a in set(first) if a in second), list(a for a in frozenset(second)),
+        )
+
+    def ranged(start, stop):
+        return sum(i for i in range(start, stop)), tuple(i for i in reversed(range(stop))), list(i for i in range(stop, start, -1))
+
+    return [
+        repeat(sizes, ([1, -2],), ([1.5, -2],), ([-(2**70)],), ([Odd(3)],), (["a"],), ([],), ([True, 2],)),
+        repeat(texts, (["ab", "ba"],), ([],), (["a", 1],), ([b"x"],)),
+        repeat(numbers, (["1", "2"],), ([1.5, 2],), (["x"],), ([None],), ([2**70],)),
+        repeat(codes, ("abc",), ("",), ("\U0001f600",), (["a", "bc"],)),
+        repeat(pairs, ({1: 2, 3: 0},), ({},), ({"a": 1.5},), ({"a": "b"},)),
+        repeat(walked, ([1, 2], [2, 3]), ((1.5, 2), (2, 3)), ([], []), ("ab", "bc"), ([1, 2], 3), ([1], [Noisy(log, 1)])),
+        repeat(ranged, (0, 5), (3, 1), (-2, 2), (2**62, 2**62 + 2)[:0] or (1, 1), (0, 2.5), (0, "a"), (True, 4)),
+        log,
+    ]
+
+
+def case_containers_change_between():
+    values = [1, 2, 3]
+    mapping = {"a": 1}
+    results = []
+
+    def summed():
+        return sum(value for value in values), sum(value for value in mapping.values()), any(value > 4 for value in values)
+
+    for step in range(16):
+        if step == 6:
+            values.append("x" if step % 4 == 0 else 2.5)
+        if step == 9:
+            values[:] = [5, 6]
+            mapping["b"] = 2.5
+        if step == 12:
+            mapping.clear()
+            values = range(3)
+        results.append(outcome(summed))
+    return results

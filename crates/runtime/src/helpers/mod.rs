@@ -164,8 +164,11 @@ mod rows {
     pub use super::helper_unpack_ex as UnpackEx;
     pub use super::helper_unpack_sequence as UnpackSequence;
     pub use super::plain::helper_plain_binary as PlainBinary;
+    pub use super::plain::helper_plain_call as PlainCall;
     pub use super::plain::helper_plain_compare as PlainCompare;
     pub use super::plain::helper_plain_contains as PlainContains;
+    pub use super::plain::helper_plain_iterator as PlainIterator;
+    pub use super::plain::helper_plain_next as PlainNext;
     pub use super::plain::helper_plain_subscript as PlainSubscript;
     pub use super::plain::helper_plain_truth as PlainTruth;
     pub use super::plain::helper_plain_unary as PlainUnary;

@@ -250,3 +250,87 @@ pub unsafe extern "C" fn helper_plain_subscript(container: Object, key: Object, 
         }
     }
 }
+
+/// Exact builtin types that are walked without Python code, and whose iterators are.
+unsafe fn is_walked_plainly(object: Object) -> bool {
+    // SAFETY: an object; the addresses of builtin types.
+    unsafe {
+        let class = Py_TYPE(object);
+        let known = [
+            &raw mut PyList_Type,
+            &raw mut PyTuple_Type,
+            &raw mut PyDict_Type,
+            &raw mut PyDictKeys_Type,
+            &raw mut PyDictValues_Type,
+            &raw mut PyDictItems_Type,
+            &raw mut PySet_Type,
+            &raw mut PyFrozenSet_Type,
+            &raw mut PyUnicode_Type,
+            &raw mut PyBytes_Type,
+            &raw mut PyRange_Type,
+        ];
+        known.contains(&class)
+    }
+}
+
+/// `iter` of a builtin container: the iterator, which is new.
+///
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_plain_iterator(object: Object, out: *mut Object) -> i64 {
+    // SAFETY: promised by compiled code.
+    unsafe {
+        match is_walked_plainly(object) {
+            true => done(PyObject_GetIter(object), out),
+            false => not_done(out),
+        }
+    }
+}
+
+/// Next item of an iterator that [`helper_plain_iterator`] has made, or the mark behind the last one. What it walks does not
+/// change meanwhile, so it does not raise.
+///
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_plain_next(iterator: Object) -> Object {
+    // SAFETY: an iterator; all of them have the slot.
+    unsafe {
+        let next = (*Py_TYPE(iterator)).tp_iternext.expect("an iterator");
+        let item = next(iterator);
+        if !item.is_null() {
+            return item;
+        }
+        PyErr_Clear();
+        super::exhausted()
+    }
+}
+
+/// Calls a builtin function, method or class with up to three arguments, NULL if there are fewer. Of numbers, str and such it may be
+/// called; `takes_containers` says that it does not look into containers either.
+///
+/// # Safety
+/// See [`super::helper_binary_op`].
+pub unsafe extern "C" fn helper_plain_call(
+    callable: Object,
+    first: Object,
+    second: Object,
+    third: Object,
+    takes_containers: i64,
+    out: *mut Object,
+) -> i64 {
+    // SAFETY: promised by compiled code.
+    unsafe {
+        let arguments = [first, second, third];
+        let count = arguments.iter().take_while(|argument| !argument.is_null()).count();
+        let is_fit = |argument: &Object| match Sort::of(*argument) {
+            // What they calculate takes long.
+            Sort::BigInt => false,
+            Sort::Tuple | Sort::List | Sort::Other => takes_containers != 0 && is_walked_plainly(*argument),
+            _ => true,
+        };
+        match arguments[..count].iter().all(is_fit) {
+            true => done(PyObject_Vectorcall(callable, arguments.as_ptr(), count, ptr::null_mut()), out),
+            false => not_done(out),
+        }
+    }
+}
