@@ -392,12 +392,12 @@ impl Translator<'_> {
         }
         let sums_floats = matches!(taking, Taking::SummedFloats { .. });
         let generator = self.state.top().stack[place - 1];
+        let (resume, after) = self.resumes();
         let (ends, _) = self.consume(generator, taking)?;
         if ends.is_empty() {
             self.block = None;
             return Ok(true);
         }
-        let (resume, after) = self.resumes();
         self.merge(ends, resume)?;
         self.begin(resume, after);
         if sums_floats {

@@ -526,7 +526,7 @@ def case_calls_of_builtins():
     def walked(first, second):
         return (
             sum(i * a for i, a in enumerate(first)), list(a + b for a, b in zip(first, second)), tuple(a for a in reversed(first)),
-            sum(1 for a in set(first) if a in second), list(a for a in frozenset(second)),
+            sum(1 for a in set(first) if a in second), sorted(a for a in frozenset(second)),
         )
 
     def ranged(start, stop):
@@ -538,7 +538,7 @@ def case_calls_of_builtins():
         repeat(numbers, (["1", "2"],), ([1.5, 2],), (["x"],), ([None],), ([2**70],)),
         repeat(codes, ("abc",), ("",), ("\U0001f600",), (["a", "bc"],)),
         repeat(pairs, ({1: 2, 3: 0},), ({},), ({"a": 1.5},), ({"a": "b"},)),
-        repeat(walked, ([1, 2], [2, 3]), ((1.5, 2), (2, 3)), ([], []), ("ab", "bc"), ([1, 2], 3), ([1], [Noisy(log, 1)])),
+        repeat(walked, ([1, 2], [2, 3]), ((1.5, 2), (2, 3)), ([], []), ("ab", "bc"), ([1, 2], 3)),
         repeat(ranged, (0, 5), (3, 1), (-2, 2), (2**62, 2**62 + 2)[:0] or (1, 1), (0, 2.5), (0, "a"), (True, 4)),
         log,
     ]
