@@ -10,6 +10,10 @@ use coluber_ir::helpers::{HelperFlag, HelperType};
 use coluber_ir::{FrameStateId, Helper, Kind, Resume, SlotValue, Value};
 use cranelift_codegen::ir::{self as clif, InstBuilder, condcodes::IntCC, types};
 
+/// Bits of `lv_tag` that are the sign of an int, and what they are for zero (`pycore_long.h` of 3.14 and 3.15).
+const SIGN_MASK: i64 = 3;
+const SIGN_ZERO: i64 = 1;
+
 impl Lowerer<'_> {
     /// Frame states from the innermost activation to the unit's own.
     pub fn chain(&self, state: FrameStateId) -> Vec<FrameStateId> {
@@ -282,6 +286,12 @@ impl Lowerer<'_> {
         }
         let kind = self.function.ty(arguments[0]).kind()?;
         let layout = self.layout();
+        if (helper, kind) == (Helper::BuiltinIsTrue, Kind::Int) {
+            let object = self.value(arguments[0]);
+            let tag = self.load(types::I64, object, layout.long_tag);
+            let sign = self.builder.ins().band_imm_s(tag, SIGN_MASK);
+            return Some(self.builder.ins().icmp_imm_s(IntCC::NotEqual, sign, SIGN_ZERO));
+        }
         let offset = match kind {
             Kind::Str => layout.str_length,
             Kind::Dict => layout.dict_used,

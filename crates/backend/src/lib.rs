@@ -17,6 +17,7 @@
 
 mod calls;
 mod compile;
+mod containers;
 mod entry;
 mod exits;
 mod generators;

@@ -703,6 +703,10 @@ impl<'a> Lowerer<'a> {
                 self.store(value, address, 0);
                 old
             }
+            Op::ReverseItems { list, first, last } => {
+                self.reverse_items(*list, *first, *last);
+                return Ok(None);
+            }
             Op::GuardArrayFormat { array, format, state } => {
                 let object = self.value(*array);
                 let description = self.load(types::I64, object, layout.array_description);
@@ -1014,14 +1018,6 @@ impl<'a> Lowerer<'a> {
     fn dict_keys(&mut self, dict: ObjectId) -> clif::Value {
         let object = self.iconst(self.addresses.object(dict));
         self.load(types::I64, object, self.layout().dict_keys)
-    }
-
-    pub fn list_item(&mut self, list: Value, index: Value) -> clif::Value {
-        let list = self.value(list);
-        let items = self.load(types::I64, list, self.layout().list_items);
-        let index = self.value(index);
-        let scaled = self.builder.ins().ishl_imm_u(index, 3);
-        self.builder.ins().iadd(items, scaled)
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! If the float in the list has no other reference, it would die here, and nobody could tell it from a new one at its
 //! address, which is what the free list would give. So the new value is stored into it: nothing is allocated or freed.
-//! The same with `StoreField`. That nobody else uses the old float is what the verifier's rules about borrowed references
+//! The same with `StoreField` and `StoreSlot`. That nobody else uses the old float is what the verifier's rules about borrowed references
 //! say of every place where an object may die.
 
 use crate::lower::Lowerer;
@@ -35,7 +35,10 @@ pub(crate) fn analyze(function: &Function) -> Overwrites {
         let insts: Vec<Inst> = function.blocks[block].insts.iter().copied().filter(is_there).collect();
         for pair in insts.windows(2) {
             let (store, death) = (&function.insts[pair[0]], &function.insts[pair[1]]);
-            let (Op::ListSwap { value: stored, .. } | Op::StoreField { value: stored, .. }) = store.op else {
+            let (Op::ListSwap { value: stored, .. }
+            | Op::StoreField { value: stored, .. }
+            | Op::StoreSlot { value: stored, .. }) = store.op
+            else {
                 continue;
             };
             let (Op::Decref { value: dead, .. }, Some(old)) = (&death.op, store.result) else { continue };
@@ -79,7 +82,9 @@ impl Lowerer<'_> {
     pub fn overwrite(&mut self, store: &Op, raw: Value) {
         let (place, offset) = match store {
             Op::ListSwap { list, index, .. } => (self.list_item(*list, *index), 0),
-            Op::StoreField { object, offset, .. } => (self.value(*object), *offset as i32),
+            Op::StoreField { object, offset, .. } | Op::StoreSlot { object, offset, .. } => {
+                (self.value(*object), *offset as i32)
+            }
             _ => unreachable!("no other op stores"),
         };
         let layout = self.layout();

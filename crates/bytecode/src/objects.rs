@@ -168,6 +168,8 @@ pub enum ObjectValue {
     Str(Option<String>),
     /// An exact tuple of known objects.
     Tuple(Vec<ObjectId>),
+    /// A slice whose parts are None or ints that fit, as [`SliceBounds`].
+    Slice(SliceBounds),
     /// A Python function.
     Function(Box<FunctionFacts>),
     /// A class.
@@ -187,6 +189,33 @@ pub enum ObjectValue {
     Instance,
 }
 
+/// Start, stop and step of a slice, where None has been replaced by the number that means the same for sequences of any
+/// length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceBounds {
+    /// The first index.
+    pub start: i64,
+    /// The index behind the last one.
+    pub stop: i64,
+    /// Not 0, and small enough to be negated.
+    pub step: i64,
+}
+
+impl SliceBounds {
+    /// The bounds that the parts of a slice stand for.
+    pub fn new(start: Option<i64>, stop: Option<i64>, step: Option<i64>) -> Option<SliceBounds> {
+        let step = step.unwrap_or(1);
+        let (first, last) = Self::defaults(step);
+        let is_usual = step != 0 && step.unsigned_abs() < 1 << 32;
+        is_usual.then(|| SliceBounds { start: start.unwrap_or(first), stop: stop.unwrap_or(last), step })
+    }
+
+    /// What None means as start and as stop.
+    pub fn defaults(step: i64) -> (i64, i64) {
+        if step > 0 { (0, i64::MAX) } else { (i64::MAX, i64::MIN) }
+    }
+}
+
 impl ObjectValue {
     /// The exact builtin type, if it is one of [`Kind`].
     pub fn kind(&self) -> Option<Kind> {
@@ -197,6 +226,7 @@ impl ObjectValue {
             ObjectValue::Float(_) => Kind::Float,
             ObjectValue::Str(_) => Kind::Str,
             ObjectValue::Tuple(_) => Kind::Tuple,
+            ObjectValue::Slice(_) => Kind::Slice,
             ObjectValue::Function(_) => Kind::Function,
             ObjectValue::Class(_) => return None,
             ObjectValue::Builtin(_) => return None,

@@ -12,6 +12,7 @@ use crate::raw::{Attached, CodeRef, FunctionRef, TypeRef, is_exactly, type_of};
 use crate::{ffi, text};
 use coluber_bytecode::{
     BuiltinFacts, ClassFacts, CodeFacts, FunctionFacts, Kind, ObjectFacts, ObjectId, ObjectTable, ObjectValue,
+    SliceBounds,
 };
 use pyo3_ffi::PyObject;
 use std::collections::HashMap;
@@ -157,6 +158,10 @@ impl ObjectPool {
                 let ids = items.into_iter().map(|item| self.intern_at(py, item, depth + 1)).collect();
                 return (None, ObjectValue::Tuple(ids));
             }
+            if is_exactly(object, &raw mut pyo3_ffi::PySlice_Type) {
+                let value = slice_bounds(object).map_or(ObjectValue::Other(Kind::Slice), ObjectValue::Slice);
+                return (None, value);
+            }
             if is_exactly(object, &raw mut pyo3_ffi::PyFunction_Type) {
                 return self.describe_function(py, FunctionRef(object.cast()), depth);
             }
@@ -271,6 +276,25 @@ impl ObjectPool {
             (Some(format!("class {name}")), ObjectValue::Class(Box::new(facts)))
         }
     }
+}
+
+/// The parts of a slice, if they are None or ints.
+unsafe fn slice_bounds(slice: *mut PyObject) -> Option<SliceBounds> {
+    // SAFETY: the caller passes a slice, whose parts are objects.
+    let part = |offset: usize| unsafe {
+        let part = slice.cast::<u8>().add(offset).cast::<*mut PyObject>().read();
+        if part == pyo3_ffi::Py_None() {
+            return Some(None);
+        }
+        if !is_exactly(part, &raw mut pyo3_ffi::PyLong_Type) {
+            return None;
+        }
+        let mut overflow = 0;
+        let value = pyo3_ffi::PyLong_AsLongLongAndOverflow(part, &mut overflow);
+        (overflow == 0).then_some(Some(value))
+    };
+    use layout::slice::{START, STEP, STOP};
+    SliceBounds::new(part(START)?, part(STOP)?, part(STEP)?)
 }
 
 /// Whether a cell holds a class.

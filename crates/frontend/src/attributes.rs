@@ -104,18 +104,19 @@ impl Translator<'_> {
     /// The access by the runtime, whatever the object is.
     pub(crate) fn load_attr_generic(&mut self, name: ObjectId, method: bool) -> Result<(), Bailout> {
         let object = self.peek(1)?;
-        let name = self.constant(name);
+        let constant = self.constant(name);
         if method {
             let object = self.object(object);
-            let callable = self.invoke(Helper::LoadMethod, &[object, name]).expect("a method is a result");
+            let callable = self.invoke(Helper::LoadMethod, &[object, constant]).expect("a method is a result");
             let receiver = self.emit_value(Op::TakeOutput { index: 0 });
             let object = self.pop()?;
             self.push(callable);
             self.push(receiver);
             self.release(object);
         } else {
-            let result = self.invoke(Helper::LoadAttr, &[object, name]).expect("an attribute is a result");
+            let result = self.invoke(Helper::LoadAttr, &[object, constant]).expect("an attribute is a result");
             let object = self.pop()?;
+            self.note_bound(object, name, result);
             self.push(result);
             self.release(object);
         }

@@ -20,6 +20,9 @@ impl Translator<'_> {
         if let Type::Constant(object, _) = self.ty(callable) {
             return Ok(Some(object));
         }
+        if let Some(method) = self.unbind_builtin(count)? {
+            return Ok(Some(method));
+        }
         let Some(feedback) = self.called(instruction) else { return Ok(None) };
         // Who was wrong once will be again: callables that change do so all the time.
         if self.snapshot.has_exited(self.state.top().code, instruction.start, "GuardIdentity", 1) {
@@ -65,7 +68,7 @@ impl Translator<'_> {
             _ => false,
         };
         match &instruction.feedback {
-            Feedback::Call(feedback) if is_named(feedback) => Some(feedback.clone()),
+            Feedback::Call(feedback) if is_named(feedback) => Some(*feedback),
             _ => self.noted_callee(instruction),
         }
     }

@@ -24,6 +24,7 @@
 
 mod attributes;
 mod bailout;
+mod bound;
 mod callees;
 mod calls;
 mod closures;

@@ -156,7 +156,7 @@ impl Translator<'_> {
     /// The truth of an object of the class that an earlier version noted, or of None; the first version notes it.
     pub(crate) fn truth_of_noted(&mut self, object: Value, instruction: &Instruction) -> Option<Value> {
         // Where the interpreter saw None alone, the first version guards for it, and hears of what else there is.
-        let was_none = self.gave_up_only(instruction, "GuardKind");
+        let was_none = self.gave_up_only(instruction, &["GuardKind"]);
         if !self.settings.speculate || (self.gave_up(instruction) && !was_none) {
             return None;
         }

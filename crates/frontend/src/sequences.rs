@@ -29,11 +29,14 @@ impl Translator<'_> {
             matches!(instruction.op, coluber_bytecode::Op::BinarySubscript)
                 && self.quiet_handler(Error::Index).is_some()
         };
-        self.gave_up(instruction) && !(self.gave_up_only(instruction, "GuardIndex") && is_quiet())
+        self.gave_up(instruction) && !(self.gave_up_only(instruction, &["GuardIndex"]) && is_quiet())
     }
 
     pub(crate) fn subscript(&mut self, instruction: &Instruction) -> Result<(), Bailout> {
         if self.packed_subscript(instruction)? {
+            return Ok(());
+        }
+        if self.subscript_by_constant_slice(instruction)? {
             return Ok(());
         }
         let (container, key) = (self.peek(2)?, self.peek(1)?);

@@ -2,8 +2,12 @@
 
 use crate::Bailout;
 use crate::translator::Translator;
-use coluber_bytecode::{Code, Feedback, Instruction, Kind, ObjectValue, Op as Bytecode, Seen};
-use coluber_ir::{Helper, Op, Type, Value};
+use coluber_bytecode::{Code, Comparison, Feedback, Instruction, Kind, ObjectValue, Op as Bytecode, Seen, SliceBounds};
+use coluber_ir::ops::Refs;
+use coluber_ir::{FrameStateId, Helper, Inst, Op, Overflow, Resume, Type, Value};
+
+/// Why `list[:stop] = list[last::-1]` is left: it is no reversal.
+const NOT_REVERSED: [&str; 2] = ["GuardTrue", "GuardIndex"];
 
 /// A bound of a slice, before anything is emitted for it.
 #[derive(Clone, Copy)]
@@ -79,6 +83,9 @@ impl Translator<'_> {
         {
             let list = self.guard_kind(container, Kind::List);
             let (start, stop) = (self.bound_value(start), self.bound_value(stop));
+            if self.reverse_in_place(list, start, stop)? {
+                return Ok(());
+            }
             let bounds = [self.pop()?, self.pop()?];
             let (container, value) = (self.pop()?, self.pop()?);
             // The list must stay alive for the call.
@@ -112,13 +119,17 @@ impl Translator<'_> {
         let is_list = self
             .kind(container)
             .map_or(subscript.feedback == Feedback::Seen(Seen::ListSlice), |kind| kind == Kind::List);
-        if !self.settings.speculate || !is_list || self.gave_up(built) || self.gave_up(subscript) {
+        // What exits because of these is `reverse_in_place`.
+        let is_hopeless = self.gave_up(built) && !self.gave_up_only(built, &NOT_REVERSED);
+        if !self.settings.speculate || !is_list || is_hopeless || self.gave_up(subscript) {
             return Ok(false);
         }
         let step = if count == 3 { self.constant_step(self.peek(1)?) } else { Some(1) };
         let (start, stop) = (self.peek(count)?, self.peek(count - 1)?);
-        let Some(step) = step.filter(|step| *step != 0 && step.unsigned_abs() < 1 << 32) else { return Ok(false) };
-        let (first, last) = if step > 0 { (0, i64::MAX) } else { (i64::MAX, i64::MIN) };
+        let Some(step) = step.filter(|step| SliceBounds::new(None, None, Some(*step)).is_some()) else {
+            return Ok(false);
+        };
+        let (first, last) = SliceBounds::defaults(step);
         let Some((start, stop)) = self.bound(start, first).zip(self.bound(stop, last)) else { return Ok(false) };
         self.source = (code_index as u32, subscript.offset);
         self.begin(self.resume_at(code, built.start), self.resume_at(code, subscript.next));
@@ -135,6 +146,125 @@ impl Translator<'_> {
         self.push(result);
         self.release_all(&popped);
         Ok(true)
+    }
+
+    /// A subscript whose key is a constant slice; false if the container has no form of its own. Stack: container, slice.
+    pub(crate) fn subscript_by_constant_slice(&mut self, instruction: &Instruction) -> Result<bool, Bailout> {
+        let (container, key) = (self.peek(2)?, self.peek(1)?);
+        let Type::Constant(slice, Some(Kind::Slice)) = self.ty(key) else { return Ok(false) };
+        let ObjectValue::Slice(bounds) = self.snapshot.objects.get(slice).value else { return Ok(false) };
+        let seen = match instruction.feedback {
+            Feedback::Seen(Seen::ListSlice) if self.settings.speculate && !self.gave_up(instruction) => {
+                Some(Kind::List)
+            }
+            _ => self.sliced_kind(container, instruction),
+        };
+        let helper = match seen {
+            Some(Kind::List) => Helper::ListSlice,
+            Some(Kind::Str) if bounds.step == 1 => Helper::StrSlice,
+            _ => return Ok(false),
+        };
+        let container = self.guard_kind(container, seen.expect("it has a form"));
+        let (start, stop) = (self.int(bounds.start), self.int(bounds.stop));
+        let result = match helper {
+            Helper::ListSlice => {
+                let step = self.int(bounds.step);
+                self.invoke(helper, &[container, start, stop, step])
+            }
+            _ => self.invoke(helper, &[container, start, stop]),
+        };
+        let popped = [self.pop()?, self.pop()?];
+        self.push(result.expect("a slice is a result"));
+        self.release_all(&popped);
+        Ok(true)
+    }
+
+    /// `list[:stop] = list[last::-1]` where `stop` is `last + 1`: the first items change places in the list, and the slice,
+    /// which nobody else has seen, is not made. Stack: slice, list, start, stop.
+    ///
+    /// Guards between the two instructions and those of this one go back in front of the first one: nothing that they
+    /// passed did anything.
+    fn reverse_in_place(&mut self, list: Value, start: Value, stop: Value) -> Result<bool, Bailout> {
+        let slice = self.peek(4)?;
+        let Some((made, state, last)) = self.reversed_slice(slice, list) else { return Ok(false) };
+        let is_other = |reason: &&str| {
+            let Resume::At { start, .. } = self.function.states[state].resume else { return true };
+            self.snapshot.has_exited(self.state.top().code, start, reason, 1)
+        };
+        let is_end = self.int_value(stop) == Some(i64::MAX);
+        if self.int_value(start) != Some(0) || is_end || NOT_REVERSED.iter().any(is_other) {
+            return Ok(false);
+        }
+        if !self.can_take_back(made, slice) {
+            return Ok(false);
+        }
+        let popped = [self.pop()?, self.pop()?, self.pop()?, self.pop()?];
+        if self.is_alive(slice) {
+            popped.iter().rev().for_each(|value| self.push(*value));
+            return Ok(false);
+        }
+        self.take_back(made, state);
+        let length = self.emit_value(Op::ListLength { list });
+        let last = self.emit_value(Op::GuardIndex { index: last, length, state });
+        let one = self.int(1);
+        let end = self.emit_value(Op::IntAdd { left: last, right: one, overflow: Overflow::Impossible, state });
+        let condition = self.emit_value(Op::IntCompare { comparison: Comparison::Equal, left: stop, right: end });
+        self.emit(Op::GuardTrue { condition, state });
+        self.emit(Op::ReverseItems { list, first: start, last });
+        self.release_all(&popped[..3]);
+        Ok(true)
+    }
+
+    /// The instruction, state and first index of a slice `list[first::-1]` of that list.
+    fn reversed_slice(&self, slice: Value, list: Value) -> Option<(Inst, FrameStateId, Value)> {
+        let made = self.function.def_inst(slice)?;
+        let Op::Invoke { helper: Helper::ListSlice, arguments, state } = &self.function.insts[made].op else {
+            return None;
+        };
+        let [from, first, stop, step] = arguments[..] else { return None };
+        let is_reversed = self.int_value(step) == Some(-1) && self.int_value(stop) == Some(i64::MIN);
+        let is_same = self.function.root(from) == self.function.root(list);
+        // No index at all means the last one.
+        (is_reversed && is_same && self.int_value(first) != Some(i64::MAX)).then_some((made, *state, first))
+    }
+
+    fn int_value(&self, value: Value) -> Option<i64> {
+        match self.function.def_op(value) {
+            Some(Op::IntConstant { value }) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// Whether what stands behind an instruction in the present block neither uses its result nor does anything.
+    fn can_take_back(&self, made: Inst, result: Value) -> bool {
+        let Some(behind) = self.insts_behind(made) else { return false };
+        behind.iter().all(|inst| {
+            let op = &self.function.insts[*inst].op;
+            let effects = op.effects(&self.function);
+            let mut uses = false;
+            op.for_each_operand(|operand| uses |= self.function.root(operand) == result);
+            let is_idle = effects.writes == 0 && !effects.raises && !effects.runs_python && !effects.terminator;
+            is_idle && !uses && op.refs() != Refs::Owned && !matches!(op, Op::Kill { .. })
+        })
+    }
+
+    /// Removes an instruction; exits behind it go back to its state.
+    fn take_back(&mut self, made: Inst, state: FrameStateId) {
+        for inst in self.insts_behind(made).unwrap_or_default() {
+            let op = &mut self.function.insts[inst].op;
+            if op.state().is_some() {
+                op.set_state(state);
+            }
+        }
+        let block = self.block.expect("an instruction is in an open block");
+        self.function.blocks[block].insts.retain(|inst| *inst != made);
+    }
+
+    /// What stands behind an instruction in the present block; `None` if that is another block.
+    fn insts_behind(&self, made: Inst) -> Option<Vec<Inst>> {
+        let insts = &self.function.blocks[self.block?].insts;
+        let place = insts.iter().position(|inst| *inst == made)?;
+        Some(insts[place + 1..].to_vec())
     }
 
     /// The step of a slice or range, if it is a constant.

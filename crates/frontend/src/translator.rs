@@ -129,6 +129,8 @@ pub(crate) struct Translator<'a> {
     pub trials: Vec<TrialPlace>,
     /// Generator expressions in whose bodies the present place is.
     pub consumers: Vec<Consumer>,
+    /// Methods of builtin objects that were loaded, see [`crate::bound`].
+    pub bound: HashMap<Value, crate::bound::BoundBuiltin>,
     /// Kinds of the iterators that iterators walk, by their roots.
     pub inner_kinds: HashMap<Value, crate::walks::Inner>,
     pub translated: usize,
@@ -165,6 +167,7 @@ impl<'a> Translator<'a> {
             continuations: Vec::new(),
             trials: Vec::new(),
             consumers: Vec::new(),
+            bound: HashMap::default(),
             inner_kinds: HashMap::default(),
             translated: 0,
             forks: 0,
@@ -1326,9 +1329,9 @@ impl<'a> Translator<'a> {
         self.failures(instruction).next().is_some()
     }
 
-    /// Whether it failed for no other reason than this one.
-    pub fn gave_up_only(&self, instruction: &Instruction, reason: &str) -> bool {
-        self.failures(instruction).all(|failure| failure == reason)
+    /// Whether it failed for no other reason than these.
+    pub fn gave_up_only(&self, instruction: &Instruction, reasons: &[&str]) -> bool {
+        self.failures(instruction).all(|failure| reasons.contains(&failure))
     }
 
     /// Why speculation failed too often.

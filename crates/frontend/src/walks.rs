@@ -99,7 +99,7 @@ impl Translator<'_> {
         let known = self.kind(iterator);
         let inner = self.inner_kinds.get(&self.function.root(iterator)).copied().unwrap_or_default();
         if self.gave_up(instruction) {
-            if self.gave_up_only(instruction, "GuardUnique") {
+            if self.gave_up_only(instruction, &["GuardUnique"]) {
                 // Somebody else holds it.
                 let seen = match instruction.feedback {
                     Feedback::Seen(Seen::Range) => Some(Kind::RangeIterator),
@@ -109,7 +109,7 @@ impl Translator<'_> {
                 };
                 return Some((known.or(seen)?, inner));
             }
-            if known == Some(Kind::Zip) && !self.gave_up_only(instruction, "GuardKind") {
+            if known == Some(Kind::Zip) && !self.gave_up_only(instruction, &["GuardKind"]) {
                 return None;
             }
             return match (known?, self.noted_walk(instruction), &self.failed_kinds(instruction)[..]) {

@@ -636,6 +636,19 @@ impl<H: Host> Interpreter<'_, '_, H> {
                 let item = self.given(*value)?;
                 Some(Datum::Object(self.host.list_swap(list, index, item)))
             }
+            Op::ReverseItems { list, first, last } => {
+                let (list, mut low) = self.list_position(*list, *first)?;
+                let mut high = self.int(*last)?;
+                in_range(high, self.host.list_length(list))?;
+                while low < high {
+                    let (one, other) = (self.host.list_item(list, low), self.host.list_item(list, high));
+                    // Each reference goes from one place to the other.
+                    self.host.list_swap(list, low, other);
+                    self.host.list_swap(list, high, one);
+                    (low, high) = (low + 1, high - 1);
+                }
+                None
+            }
             Op::TupleLength { tuple } => {
                 let tuple = self.object(*tuple)?;
                 Some(Datum::Int(self.host.tuple_length(tuple)))

@@ -555,6 +555,9 @@ pub enum Op {
     /// Puts an item into an exact list and returns the one that was there; the index is in range.
     #[op(takes(list: Exact(List), index: I64), result = Object, refs = owned, steals(value), reads(Lists), writes(Lists))]
     ListSwap { list: Value, index: Value, value: Value },
+    /// Reverses the items `first` to `last` of an exact list in place; both are in range.
+    #[op(takes(list: Exact(List), first: I64, last: I64), reads(Lists), writes(Lists))]
+    ReverseItems { list: Value, first: Value, last: Value },
     /// Length of an exact tuple.
     #[op(takes(Exact(Tuple)), result = I64, pure)]
     TupleLength { tuple: Value },

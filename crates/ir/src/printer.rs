@@ -343,6 +343,7 @@ impl Display for ObjectText<'_> {
             ObjectValue::Str(Some(text)) => write!(f, "Str {}", Quoted(text))?,
             ObjectValue::Str(None) => f.write_str("LongStr")?,
             ObjectValue::Tuple(items) => write!(f, "Tuple {}", ObjectList(items))?,
+            ObjectValue::Slice(bounds) => write!(f, "Slice {} {} {}", bounds.start, bounds.stop, bounds.step)?,
             ObjectValue::Function(facts) => write_function_facts(facts, f)?,
             ObjectValue::Class(facts) => write_class_facts(facts, f)?,
             ObjectValue::Builtin(facts) => write_builtin_facts(facts, f)?,

@@ -99,6 +99,7 @@ fn objects() -> ObjectTable {
         ObjectValue::Str(None),
         ObjectValue::Tuple(vec![c(1), c(2)]),
         ObjectValue::Tuple(vec![]),
+        ObjectValue::Slice(coluber_bytecode::SliceBounds { start: i64::MAX, stop: i64::MIN, step: -1 }),
         ObjectValue::Function(Box::new(function)),
         ObjectValue::Function(Box::new(poor_function)),
         ObjectValue::Class(Box::new(class)),

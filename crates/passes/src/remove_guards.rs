@@ -10,7 +10,8 @@
 //! A forward analysis over the whole function: a fact is available at a block if it is at the end of all its predecessors
 //! (optimistic for loops). Facts about classes and invariants end at every op that may run Python; facts about memory end
 //! at ops that write that memory. What `IsClass` found is a fact behind its branch; what a class was becomes a fact again
-//! at `GuardInlineValues` (see the verifier's facts).
+//! at `GuardInlineValues` (see the verifier's facts). That an object is of a builtin type is a fact for good, whichever value
+//! refers to it.
 //!
 //! Correct: between two equal guards without such an op in between nothing can make the second fail. Left alone: facts
 //! about a value and its block parameter. Two more rewrites use the same facts: what a store takes out of a place that was
@@ -149,6 +150,13 @@ impl Pass for RemoveGuards {
                     }
                     continue;
                 }
+                if let Op::GuardKind { value, kind, .. } = *op
+                    && state.facts.contains(&Fact::Kind(pointer(function, value), kind))
+                {
+                    // The object was looked at through another value.
+                    function.insts[inst].op = Op::AssumeKind { value, kind };
+                    changed = true;
+                }
                 if let Some((value, ty)) = replaced_value(function, inst, &state)
                     && function.values[value].ty != ty
                 {
@@ -256,7 +264,8 @@ fn step(function: &Function, inst: Inst, state: &mut Available) {
     let effects = data.op.effects(function);
     let writes = |memory: Memory| effects.writes & memory as u8 != 0;
     if effects.runs_python || writes(Memory::Shape) {
-        state.facts.clear();
+        // An object of a builtin type stays one.
+        state.facts.retain(|fact| matches!(fact, Fact::Kind(..)));
         state.classes.values_mut().for_each(|known| known.present = false);
     }
     if effects.runs_python {
@@ -273,8 +282,8 @@ fn step(function: &Function, inst: Inst, state: &mut Available) {
         }
     }
     if writes(Memory::Lists) {
-        // An item that is replaced does not change the length.
-        let keeps_length = matches!(data.op, Op::ListSwap { .. });
+        // Items that are replaced or change places do not change the length.
+        let keeps_length = matches!(data.op, Op::ListSwap { .. } | Op::ReverseItems { .. });
         state.loads.retain(|place, _| match place {
             Place::Length(_) => keeps_length,
             Place::Item(..) => false,

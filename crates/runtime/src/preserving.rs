@@ -258,7 +258,7 @@ preserving!(
 );
 
 /// `unbox_int(object)`: the value of an exact int, and whether it fits. Two digits always do and need only three registers
-/// saved.
+/// saved, as three of which the last has no more than three bits (hashes of 64 bits).
 ///
 /// # Safety
 /// Called by compiled code only, with an exact int.
@@ -268,28 +268,43 @@ pub unsafe extern "C" fn unbox_int() {
         "endbr64",
         "push rax",
         "push rcx",
+        "push rdx",
+        "push rsi",
+        "xor esi, esi",
         "mov rax, [rdi + {tag}]",
         // Two digits and the sign: 0 or 2 is left.
         "xor rax, 16",
         "cmp rax, 4",
+        "jb 3f",
+        // The same for three digits.
+        "xor rax, 8",
+        "cmp rax, 4",
         "jae 2f",
-        "push rdx",
+        "mov esi, [rdi + {digit} + 8]",
+        "cmp esi, 8",
+        "jae 2f",
+        "shl rsi, 60",
+        "3:",
         "mov rcx, [rdi + {digit}]",
         "mov edx, ecx",
         "shr rcx, 32",
         "shl rcx, 30",
         "or rcx, rdx",
+        "or rcx, rsi",
         "test eax, eax",
         "jz 1f",
         "neg rcx",
         "1:",
         "mov [rip + {results}], rcx",
         "mov qword ptr [rip + {results} + 8], 1",
+        "pop rsi",
         "pop rdx",
         "pop rcx",
         "pop rax",
         "ret",
         "2:",
+        "pop rsi",
+        "pop rdx",
         "pop rcx",
         "pop rax",
         "jmp {any}",

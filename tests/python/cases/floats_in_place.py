@@ -122,3 +122,51 @@ def case_references():
         return kept, [sys.getrefcount(value) - sys.getrefcount(values[0]) for value in values]
 
     return [run() for _ in range(6)][-1]
+
+
+@compiled
+def case_slots_are_overwritten():
+    class Point:
+        __slots__ = ("x", "y")
+
+        def __init__(self, x, y):
+            self.x = x
+            self.y = y
+
+        def scale(self, by):
+            self.x /= by
+            self.y = self.y * by + self.x
+
+    def run(i):
+        points = [Point(i + 0.5, i * 2.0) for _ in range(3)]
+        shared = Point(points[0].x, points[1].y)
+        kept = shared.x, points[1].y
+        for point in points:
+            for _ in range(4):
+                point.scale(1.25)
+        shared.scale(2.0)
+        return [(point.x, point.y) for point in [*points, shared]], kept
+
+    return [run(i) for i in range(40)][-2:]
+
+
+@compiled
+def case_slots_of_other_types():
+    class Point:
+        __slots__ = ("x",)
+
+    def scale(point, by):
+        point.x = point.x * by
+        return point.x
+
+    point = Point()
+    found = []
+    for start in [1.5] * 60 + [2, "ab", True, 2.5, [1]]:
+        point.x = start
+        found.append((scale(point, 2), scale(point, 3)))
+    del point.x
+    try:
+        scale(point, 2)
+    except AttributeError as error:
+        found.append(str(error))
+    return found[-7:]

@@ -3,7 +3,7 @@
 use super::{Taker, special_names};
 use crate::raw::{TypeRef, is_exactly, type_of};
 use crate::{ffi, layout};
-use coluber_bytecode::{Binding, ClassAttribute, ObjectId, ObjectValue, Op, SuperAttribute};
+use coluber_bytecode::{Binding, ClassAttribute, Code, Kind, ObjectId, ObjectValue, Op, SuperAttribute};
 use pyo3_ffi::PyObject;
 use std::collections::HashSet;
 use std::ffi::CString;
@@ -11,6 +11,7 @@ use std::ffi::CString;
 impl Taker<'_, '_> {
     /// Looks up on every class of the snapshot what the codes name, operators included.
     pub(super) unsafe fn gather_attributes(&mut self) {
+        self.add_displayed_classes();
         let mut names: Vec<(String, *mut PyObject)> = Vec::new();
         let mut special: HashSet<&'static str> = HashSet::new();
         for code in &self.codes {
@@ -58,6 +59,29 @@ impl Taker<'_, '_> {
             if let ObjectValue::Class(facts) = &mut self.pool.table_mut().get_mut(id).value {
                 facts.attributes = attributes;
             }
+        }
+    }
+
+    /// The types of lists, sets and dicts that codes make, where their methods may be kept (`append = items.append`).
+    fn add_displayed_classes(&mut self) {
+        let keeps_methods = |code: &&Code| {
+            code.instructions.iter().any(|instruction| matches!(instruction.op, Op::LoadAttr { method: false, .. }))
+        };
+        let mut kinds = Vec::new();
+        for instruction in self.codes.iter().filter(keeps_methods).flat_map(|code| &code.instructions) {
+            let kind = match instruction.op {
+                Op::BuildList { .. } => Kind::List,
+                Op::BuildSet { .. } => Kind::Set,
+                Op::BuildMap { .. } => Kind::Dict,
+                _ => continue,
+            };
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+        }
+        for kind in kinds {
+            let class = self.pool.intern(self.py, crate::pool::type_of_kind(kind).object());
+            self.add_class(class);
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Parser, Result};
 use crate::{Kind, ObjectId};
 use coluber_bytecode::{
     Binding, BuiltinFacts, ClassAttribute, ClassFacts, CodeFacts, FunctionFacts, NativeConvention, ObjectFacts,
-    ObjectValue,
+    ObjectValue, SliceBounds,
 };
 
 impl Parser<'_> {
@@ -36,6 +36,11 @@ impl Parser<'_> {
             "Str" => ObjectValue::Str(Some(self.text("the text of a str")?)),
             "LongStr" => ObjectValue::Str(None),
             "Tuple" => ObjectValue::Tuple(self.object_list()?),
+            "Slice" => ObjectValue::Slice(SliceBounds {
+                start: self.immediate_word("an integer")?,
+                stop: self.immediate_word("an integer")?,
+                step: self.immediate_word("an integer")?,
+            }),
             "Function" => ObjectValue::Function(Box::new(self.function_facts()?)),
             "Class" => ObjectValue::Class(Box::new(self.class_facts()?)),
             "Builtin" => ObjectValue::Builtin(Box::new(self.builtin_facts()?)),

@@ -13,6 +13,7 @@ mod names;
 mod numbers;
 mod operators;
 mod plain;
+mod search;
 mod slices;
 mod walks;
 

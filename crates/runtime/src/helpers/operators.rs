@@ -117,7 +117,12 @@ pub unsafe extern "C" fn helper_store_slice(container: Object, start: Object, st
 /// See [`helper_binary_op`].
 pub unsafe extern "C" fn helper_contains(container: Object, item: Object) -> i64 {
     // SAFETY: objects.
-    i64::from(unsafe { PySequence_Contains(container, item) })
+    unsafe {
+        match super::search::list_contains(container, item) {
+            Some(found) => i64::from(found),
+            None => i64::from(PySequence_Contains(container, item)),
+        }
+    }
 }
 
 /// # Safety

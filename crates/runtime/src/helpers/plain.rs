@@ -194,6 +194,12 @@ pub unsafe extern "C" fn helper_plain_contains(container: Object, item: Object) 
     // SAFETY: promised by compiled code; nothing changes a list meanwhile.
     unsafe {
         let answer = match Sort::of(container) {
+            Sort::List
+                if PyList_GET_SIZE(container) <= MAX_ITEMS
+                    && let Some(found) = super::search::list_contains(container, item) =>
+            {
+                i32::from(found)
+            }
             sort @ (Sort::List | Sort::Tuple) if is_plain(item, 0) => {
                 let count = if sort == Sort::List { PyList_GET_SIZE(container) } else { PyTuple_GET_SIZE(container) };
                 for index in 0..count {

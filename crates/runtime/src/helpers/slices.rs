@@ -20,12 +20,16 @@ pub unsafe extern "C" fn helper_list_slice(list: Object, start: i64, stop: i64, 
     // SAFETY: the adjusted indices are in range; a new list is filled before anybody sees it.
     unsafe {
         let (mut start, mut stop) = (start as isize, stop as isize);
-        let count = PySlice_AdjustIndices(PyList_GET_SIZE(list), &raw mut start, &raw mut stop, step as isize);
+        let (from, length) = items_of(list);
+        let count = if (step, start) == (1, 0) && stop >= length {
+            length
+        } else {
+            PySlice_AdjustIndices(length, &raw mut start, &raw mut stop, step as isize)
+        };
         let slice = PyList_New(count);
         if slice.is_null() {
             return slice;
         }
-        let (from, _) = items_of(list);
         let (to, _) = items_of(slice);
         let mut index = start;
         for place in 0..count {
@@ -76,8 +80,24 @@ pub unsafe extern "C" fn helper_str_slice(text: Object, start: i64, stop: i64) -
 /// # Safety
 /// See [`super::helper_build_tuple`]; an exact list.
 pub unsafe extern "C" fn helper_list_insert(list: Object, index: i64, item: Object) -> i64 {
-    // SAFETY: a list; any index is fine.
-    unsafe { i64::from(PyList_Insert(list, index as isize, item)) }
+    // SAFETY: a list; any index is fine. Where there is neither too little nor too much room the items move in
+    // place, as `ins1` and `list_resize` do it.
+    unsafe {
+        let (items, length) = items_of(list);
+        let base = list.cast::<u8>();
+        let allocated = base.add(layout::list::ALLOCATED).cast::<isize>().read();
+        if length >= allocated || length + 1 < allocated >> 1 {
+            return i64::from(PyList_Insert(list, index as isize, item));
+        }
+        let index = if index < 0 { index.saturating_add(length as i64).max(0) } else { index };
+        let place = index.min(length as i64) as isize;
+        let from = items.offset(place);
+        ptr::copy(from, from.add(1), (length - place) as usize);
+        Py_INCREF(item);
+        from.write(item);
+        base.add(layout::object::OB_SIZE).cast::<isize>().write(length + 1);
+        0
+    }
 }
 
 /// # Safety
