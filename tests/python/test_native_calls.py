@@ -22,6 +22,12 @@ def numbers(values):
     values.append(id(values))
     return divmod(7, 2)
 
+def quiet(text, n):
+    return text.find("b", n), id(text), ord("x")
+
+def loud(text, n):
+    return text.find(n)
+
 def named(text):
     return text.split(sep=",")
 
@@ -58,6 +64,8 @@ own.write = len
 compile_to(files, 1, [io.BytesIO() for _ in range(9)], [b"x"] * 9)
 compile_to(numbers, 1, [[] for _ in range(9)])
 compile_to(named, 1, ["a,b"])
+assert compile_to(quiet, 1, ["ab"], [int("1")])[0][0] == 1
+assert compile_to(loud, 1, ["ab"], ["b"]) == [1]
 # The first versions of these note what they meet.
 assert compile_to(hidden, 3, [own], [b"abcd"]) == [4]
 assert compile_to(filled, 2, [b"x", b""]) == [1, 2]
@@ -81,6 +89,11 @@ def test_what_is_called_how(tmp_path: Path) -> None:
     assert files.count("CallNative") == 2 and files.count("GuardNoOwnDict") == 2
     assert "LoadMethod" not in files and " Call " not in files
     assert final_ir(tmp_path, "numbers").count("CallNative") == 2
+    quiet = final_ir(tmp_path, "quiet")
+    # The int is no int for sure.
+    assert [line.split(", ")[-2] for line in quiet.splitlines() if "CallNative" in line] == ["false", "true", "true"]
+    assert quiet.count("CheckObserved") == 1
+    assert ", false, fs" in final_ir(tmp_path, "loud")
     # Names are for the wrapper.
     assert "CallNative" not in final_ir(tmp_path, "named")
     # The attribute may be the instance's.

@@ -49,6 +49,7 @@ mod packed;
 mod paths;
 mod polymorphic;
 mod quiet;
+mod quiet_natives;
 mod ranges;
 mod sequences;
 mod slices;

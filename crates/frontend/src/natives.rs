@@ -4,10 +4,11 @@
 //! have no inline values: a guard makes sure that they have no dict either, as the interpreter's specialised look-up does.
 
 use crate::Bailout;
+use crate::quiet_natives::quiet_result;
 use crate::state::Slot;
 use crate::translator::Translator;
 use coluber_bytecode::{Binding, BuiltinFacts, Instruction, Kind, ObjectId, ObjectValue};
-use coluber_ir::{Op, Value};
+use coluber_ir::{Op, Type, Value};
 
 impl Translator<'_> {
     /// Compiles the call of a C function; false if the generic call has to do it. Stack: callable, self or NULL, arguments.
@@ -53,8 +54,14 @@ impl Translator<'_> {
             let argument = self.peek(depth)?;
             arguments.push(self.object(argument));
         }
+        let given = &arguments[usize::from(has_self)..];
+        let kinds: Vec<Option<Kind>> = given.iter().map(|argument| self.kind(*argument)).collect();
+        let quiet = quiet_result(&facts.name, &kinds);
         let state = self.before();
-        let result = self.emit_value(Op::CallNative { function, arguments, is_quiet: false, state });
+        let result = self.emit_value(Op::CallNative { function, arguments, is_quiet: quiet.is_some(), state });
+        if let Some(kind) = quiet {
+            self.function.values[result].ty = Type::Exact(kind);
+        }
         self.finish_call(count, result)?;
         Ok(true)
     }

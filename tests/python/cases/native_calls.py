@@ -271,3 +271,35 @@ def case_other_conventions():
                 bytes.fromhex("ff"), sys.intern("x"), callable(text), chr(66), hex(i), iter([i]).__length_hint__())
         found.append(last)
     return found[-2:]
+
+
+def quiet_ones(text, number, data):
+    file = io.BytesIO()
+    file.write(b"abc")
+    place = file.tell()
+    if number > 3:
+        file.close()
+    try:
+        written = file.write(b"de")
+    except ValueError as error:
+        written = str(error)
+    return (place, written, text.split(","), text.strip(), text.replace("a", "b"), ord("x"), chr(65 + number), id(text) == id(text),
+            text.startswith("a"), struct.pack("<Bi", number, 70000), (number + 5).bit_length(), text.partition(","), data[:1])
+
+
+def overflows(number):
+    before = "local"
+    return struct.pack("<B", 250 + number), before
+
+
+@compiled
+def case_functions_that_run_no_python_code():
+    found = [quiet_ones("a,b ", i % 5, b"data") for i in range(60)][-5:]
+    for number in (5, 6, 2**70):
+        try:
+            found.append(overflows(number))
+        except Exception:
+            found.append(traceback.format_exc())
+    for number in (-70, 2**40):
+        found.append(attempt(quiet_ones, "x", number, b"y"))
+    return found
