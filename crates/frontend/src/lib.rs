@@ -13,7 +13,7 @@
 //! * `handlers`: ways of exceptions to their handlers; `quiet`: handlers for which no exception is made;
 //! * `walks`: loops over `enumerate`, `zip`, dicts and other builtin iterators;
 //! * `loop_targets`: whether the targets of a loop keep what it gives them;
-//! * `trials`: generator expressions in their consumers;
+//! * `trials`: generator expressions in their consumers' code; `consumers`: what takes their items; `plain`: their operators;
 //! * `polymorphic`: a path per class where several were seen;
 //! * `instructions`, `numbers`, `attributes`, `calls`, `iteration`, `sequences`: what each instruction becomes.
 //!
@@ -28,6 +28,7 @@ mod bound;
 mod callees;
 mod calls;
 mod closures;
+mod consumers;
 mod direct;
 mod entry;
 mod generators;
@@ -47,6 +48,7 @@ mod numbers;
 mod operators;
 mod packed;
 mod paths;
+mod plain;
 mod polymorphic;
 mod quiet;
 mod quiet_natives;

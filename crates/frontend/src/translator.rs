@@ -1,8 +1,9 @@
 //! The translator's frame: blocks and edges, joins and loop headers, frame states, references.
 
+use crate::consumers::{Consumer, Summands};
 use crate::graph::Graph;
 use crate::state::{Slot, State};
-use crate::trials::{Consumer, Summands, TrialPlace};
+use crate::trials::TrialPlace;
 use crate::{Bailout, BailoutReason, Settings};
 use coluber_bytecode::{Code, Entry, Feedback, Instruction, Kind, ObjectId, Offset, Op as Bytecode, Snapshot};
 use coluber_ir::ops::{ExitReason, IteratorField};
