@@ -34,7 +34,7 @@ impl Translator<'_> {
             self.emit(Op::GuardTrue { condition, state });
             return Some(self.emit_value(Op::IntCompare { comparison: Comparison::Equal, left: answer, right: one }));
         }
-        let result = self.take_plain();
+        let result = self.take_plain(plain);
         if helper != Helper::CompareBool {
             return Some(result);
         }
@@ -43,8 +43,12 @@ impl Translator<'_> {
     }
 
     /// The output of a helper that has one if it was done; else the trial is undone.
-    fn take_plain(&mut self) -> Value {
+    fn take_plain(&mut self, helper: Helper) -> Value {
         let result = self.emit_value(Op::TakeOutput { index: 0 });
+        // What a builtin returns that is no plain object is new.
+        if matches!(helper, Helper::PlainIterator | Helper::PlainCall) {
+            self.made.insert(result);
+        }
         // The state has to name it.
         self.push(result);
         self.begin_same();
@@ -96,7 +100,7 @@ impl Translator<'_> {
         }
         arguments.push(self.int(i64::from(takes_containers)));
         self.invoke(Helper::PlainCall, &arguments);
-        let result = self.take_plain();
+        let result = self.take_plain(Helper::PlainCall);
         self.finish_call(count, result)?;
         self.note_made(made)?;
         Ok(true)

@@ -128,6 +128,8 @@ pub(crate) struct Translator<'a> {
     pub continuations: Vec<crate::calls::Continuation>,
     /// Trials that have begun, also those that have ended.
     pub trials: Vec<TrialPlace>,
+    /// Objects that helpers have made in trials and put out.
+    pub made: HashSet<Value>,
     /// Generator expressions in whose bodies the present place is.
     pub consumers: Vec<Consumer>,
     /// Methods of builtin objects that were loaded, see [`crate::bound`].
@@ -167,6 +169,7 @@ impl<'a> Translator<'a> {
             sink: None,
             continuations: Vec::new(),
             trials: Vec::new(),
+            made: HashSet::default(),
             consumers: Vec::new(),
             bound: HashMap::default(),
             inner_kinds: HashMap::default(),
@@ -995,9 +998,7 @@ impl<'a> Translator<'a> {
     pub fn emit(&mut self, op: Op) -> Option<Value> {
         let block = self.block.expect("instructions are emitted into an open block");
         let effects = op.effects(&self.function);
-        if let Some(trial) = &self.state.trial
-            && !self.is_repeatable(trial, &op, effects)
-        {
+        if self.state.trial.is_some() && !self.is_repeatable(&op, effects) {
             self.refuse_trial();
         }
         let in_trial = self.state.trial.is_some();

@@ -32,7 +32,7 @@ pub struct Trial {
     state: FrameStateId,
     /// The roots of what that names: these live on.
     named: HashSet<Value>,
-    /// How many values there were: what has a higher number was made in the trial.
+    /// How many values there were: those with higher numbers were computed in the trial.
     first: usize,
 }
 
@@ -40,10 +40,6 @@ impl Trial {
     /// Whether the state in front of the trial names the value with this root.
     pub(crate) fn names(&self, root: Value) -> bool {
         self.named.contains(&root)
-    }
-
-    fn has_made(&self, root: Value) -> bool {
-        root.as_u32() as usize >= self.first
     }
 }
 
@@ -98,14 +94,13 @@ impl Translator<'_> {
     }
 
     /// Whether a trial may do this.
-    pub(crate) fn is_repeatable(&self, trial: &Trial, op: &Op, effects: Effects) -> bool {
-        let is_new = |value: Value| trial.has_made(self.function.root(value));
+    pub(crate) fn is_repeatable(&self, op: &Op, effects: Effects) -> bool {
         match op {
             // What dies is what the trial has made: all else is held by others, who do nothing meanwhile.
             Op::Kill { .. } | Op::Dup { .. } | Op::ProfileOperands { .. } => true,
-            Op::StoreIterator { iterator, .. } | Op::TakeSequence { iterator } => is_new(*iterator),
+            Op::StoreIterator { iterator, .. } | Op::TakeSequence { iterator } => self.is_new(*iterator),
             Op::Invoke { helper, arguments, .. } => match helper {
-                Helper::ListAppend | Helper::SetAddPlain => is_new(arguments[0]),
+                Helper::ListAppend | Helper::SetAddPlain => self.is_new(arguments[0]),
                 Helper::BuildTuple
                 | Helper::BuildList
                 | Helper::BuildString
@@ -118,7 +113,7 @@ impl Translator<'_> {
                 | Helper::MakePair
                 | Helper::MatchesException => true,
                 // They go on with what the trial has made.
-                Helper::DictStep | Helper::PlainNext | Helper::TakePair => is_new(arguments[0]),
+                Helper::DictStep | Helper::PlainNext | Helper::TakePair => self.is_new(arguments[0]),
                 Helper::PlainBinary
                 | Helper::IteratorPart
                 | Helper::PlainIterator
@@ -143,9 +138,18 @@ impl Translator<'_> {
         }
     }
 
-    /// Whether the present trial has made the object.
+    /// Whether the present trial has made the object. A value that the trial has loaded may be any object.
     pub(crate) fn is_new(&self, value: Value) -> bool {
-        self.state.trial.as_ref().is_some_and(|trial| trial.has_made(self.function.root(value)))
+        let root = self.function.root(value);
+        let is_later = self.state.trial.as_ref().is_some_and(|trial| root.as_u32() as usize >= trial.first);
+        is_later
+            && match self.function.def_op(root) {
+                Some(Op::MakeIterator { .. }) => true,
+                Some(Op::Invoke { helper, .. }) => {
+                    matches!(helper, Helper::BuildList | Helper::NewSet | Helper::BuiltinIterator)
+                }
+                _ => self.made.contains(&root),
+            }
     }
 
     /// The frame state of a trial.
