@@ -1,15 +1,11 @@
 """C functions are called themselves, where the object is known to fit, and only there."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from unit_versions import irs, run
 
 PROGRAM = """
 import io
-import time
-import coluber
-from coluber import _native
 
 class Own(io.BytesIO):
     pass
@@ -48,16 +44,6 @@ KINDS = (bytes, bytearray)
 def kinds(data):
     return isinstance(data, KINDS)
 
-def version(function):
-    return max((unit["version"] or 0 for unit in _native.unit_facts(function)), default=0)
-
-def compile_to(function, wanted, *columns):
-    # C calls it, so that it is compiled by itself.
-    end = time.monotonic() + 30
-    while version(function) < wanted and time.monotonic() < end:
-        results = list(map(function, *(column * 100 for column in columns)))
-    return results[:len(columns[0])]
-
 coluber.enable()
 own = Own()
 own.write = len
@@ -77,14 +63,11 @@ assert compile_to(kinds, 2, [b"x"]) == [True]
 
 def final_ir(directory: Path, name: str) -> str:
     """The IR of the last version of a function's unit."""
-    units = sorted(path for path in directory.iterdir() if f".{name}_" in path.name)
-    return max(units[-1].glob("*insert_refcounts.ir")).read_text()
+    return irs(directory, name)[-1]
 
 
 def test_what_is_called_how(tmp_path: Path) -> None:
-    environment = os.environ | {"COLUBER_DUMP": "ir", "COLUBER_DUMP_DIR": str(tmp_path), "COLUBER_VERIFY": "1"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    run(PROGRAM, tmp_path)
     files = final_ir(tmp_path, "files")
     assert files.count("CallNative") == 2 and files.count("GuardNoOwnDict") == 2
     assert "LoadMethod" not in files and " Call " not in files

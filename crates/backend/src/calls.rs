@@ -237,6 +237,16 @@ impl Lowerer<'_> {
         Some(self.iconst(self.addresses.profile + 16 * u64::from(site)))
     }
 
+    /// Stores arguments where a C function reads them: the address of the first, and how many there are.
+    pub fn arguments_in_memory(&mut self, arguments: &[Value]) -> [clif::Value; 2] {
+        let slot = self.arguments;
+        for (index, argument) in arguments.iter().enumerate() {
+            let value = self.value(*argument);
+            self.builder.ins().stack_store(types::I64, value, slot, 8 * index as i32);
+        }
+        [self.builder.ins().stack_addr(types::I64, slot, 0), self.iconst(arguments.len() as u64)]
+    }
+
     /// Calls a helper.
     pub fn invoke(&mut self, helper: Helper, arguments: &[Value], state: FrameStateId) -> Option<clif::Value> {
         if let Some(result) = self.invoke_in_line(helper, arguments) {
@@ -253,13 +263,7 @@ impl Lowerer<'_> {
         let plain: Vec<HelperType> =
             kinds.iter().copied().filter(|kind| !matches!(kind, HelperType::frame | HelperType::out)).collect();
         if matches!(plain.first(), Some(HelperType::V | HelperType::SV)) {
-            let slot = self.arguments;
-            for (index, argument) in arguments.iter().enumerate() {
-                let value = self.value(*argument);
-                self.builder.ins().stack_store(types::I64, value, slot, 8 * index as i32);
-            }
-            operands.push(self.builder.ins().stack_addr(types::I64, slot, 0));
-            operands.push(self.iconst(arguments.len() as u64));
+            operands.extend(self.arguments_in_memory(arguments));
         } else {
             operands.extend(arguments.iter().map(|argument| self.value(*argument)));
         }

@@ -87,13 +87,7 @@ impl Lowerer<'_> {
             NativeConvention::NoArguments => operands.push(self.iconst(0)),
             NativeConvention::One => operands.push(self.value(arguments[0])),
             convention => {
-                let slot = self.arguments;
-                for (index, argument) in arguments.iter().enumerate() {
-                    let value = self.value(*argument);
-                    self.builder.ins().stack_store(types::I64, value, slot, 8 * index as i32);
-                }
-                operands.push(self.builder.ins().stack_addr(types::I64, slot, 0));
-                operands.push(self.iconst(arguments.len() as u64));
+                operands.extend(self.arguments_in_memory(arguments));
                 if convention == NativeConvention::VectorAndNames {
                     operands.push(self.iconst(0));
                 }

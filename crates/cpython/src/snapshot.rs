@@ -248,6 +248,27 @@ impl Taker<'_, '_> {
         Ok(self.codes.len() - 1)
     }
 
+    /// Decodes a code object that may be translated in line, as far as the budget goes.
+    unsafe fn add_code_in_line(&mut self, code: CodeRef) -> Option<usize> {
+        // SAFETY: the caller passes a valid code object.
+        unsafe {
+            // A tool that listens to it alone would hear nothing.
+            if code.active_tools(1 << TOOL_ID) != 0 {
+                return None;
+            }
+            if let Some(index) = self.indices.get(&(code.0 as usize)) {
+                return Some(*index);
+            }
+            let count = instruction_count(code);
+            if count > self.limits.callee_instructions || self.spent + count > self.limits.total_instructions {
+                return None;
+            }
+            let index = self.add_code(code).ok()?;
+            self.spent += count;
+            Some(index)
+        }
+    }
+
     fn depend(&mut self, dependency: Dependency) {
         if !self.dependencies.contains(&dependency) {
             self.dependencies.push(dependency);
@@ -468,27 +489,15 @@ impl Taker<'_, '_> {
             // SAFETY: queued functions are in the pool.
             unsafe {
                 let code = function.code();
-                let count = instruction_count(code);
                 let refused =
                     layout::code::FLAG_GENERATOR | layout::code::FLAG_COROUTINE | layout::code::FLAG_ASYNC_GENERATOR;
-                let known = self.indices.contains_key(&(code.0 as usize));
                 // Whether it may be inlined or not: its callers may rely on its code and defaults.
                 let id = self.pool.intern(self.py, function.object());
                 self.depend(Dependency::Function { function: id });
-                if depth > self.limits.depth
-                    || code.flags() & refused != 0
-                    // A tool that listens to it alone would hear nothing.
-                    || code.active_tools(1 << TOOL_ID) != 0
-                    || (!known
-                        && (count > self.limits.callee_instructions
-                            || self.spent + count > self.limits.total_instructions))
-                {
+                if depth > self.limits.depth || code.flags() & refused != 0 {
                     continue;
                 }
-                let Ok(index) = self.add_code(code) else { continue };
-                if !known {
-                    self.spent += count;
-                }
+                let Some(index) = self.add_code_in_line(code) else { continue };
                 self.inlinable.insert(id);
                 self.enter_scope(index, function.globals(), function.builtins(), depth);
             }
@@ -516,22 +525,9 @@ impl Taker<'_, '_> {
                     let code = CodeRef(self.pool.pointer(object).cast());
                     let is_expression =
                         text::to_string(code.qualname()).is_some_and(|name| name.ends_with("<genexpr>"));
-                    let count = instruction_count(code);
-                    let known = self.indices.contains_key(&(code.0 as usize));
-                    if !is_expression
-                        // A tool that listens to it alone would hear nothing.
-                        || code.active_tools(1 << TOOL_ID) != 0
-                        || (!known
-                            && (count > self.limits.callee_instructions
-                                || self.spent + count > self.limits.total_instructions))
-                    {
-                        continue;
+                    if is_expression && let Some(index) = self.add_code_in_line(code) {
+                        self.enter_scope(index, globals, builtins, 1);
                     }
-                    let Ok(index) = self.add_code(code) else { continue };
-                    if !known {
-                        self.spent += count;
-                    }
-                    self.enter_scope(index, globals, builtins, 1);
                 }
             }
         }

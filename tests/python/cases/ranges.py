@@ -19,17 +19,17 @@ def loops(a, b, c):
     return seen, [i * 2 for i in range(b)], list(i for i in range(a, b))
 
 
-def outcome(*arguments):
+def outcome(function, *arguments):
     try:
-        return loops(*arguments)
+        return function(*arguments)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
 def case_bounds():
-    seen = [outcome(k % 7, k % 11, k % 3 + 1) for k in range(40)]
+    seen = [outcome(loops, k % 7, k % 11, k % 3 + 1) for k in range(40)]
     rare = [(1.5, 2, 3), (True, 4, 1), (1, 2, 0), (-(2**70), -(2**70) + 1, 5), (2, -3, -1), ("a", 1, 1), (3, None, 1)]
-    return seen, [outcome(*arguments) for arguments in rare * 8]
+    return seen, [outcome(loops, *arguments) for arguments in rare * 8]
 
 
 @compiled
@@ -120,14 +120,7 @@ def backwards(a, b, c):
     return seen, [i for i in reversed(range(b))], tuple(i + 1 for i in reversed(range(a, b, 2)))
 
 
-def backwards_outcome(*arguments):
-    try:
-        return backwards(*arguments)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-
-
 def case_backwards():
-    seen = [backwards_outcome(k % 7, k % 11, k % 3 + 1) for k in range(40)]
+    seen = [outcome(backwards, k % 7, k % 11, k % 3 + 1) for k in range(40)]
     rare = [(1.5, 2, 3), (True, 4, 1), (1, 2, 0), (-(2**61), -(2**61) + 2, 1), (-(2**70), -(2**70) + 1, 5), (2, -3, -1), ("a", 1, 1)]
-    return seen, [backwards_outcome(*arguments) for arguments in rare * 8]
+    return seen, [outcome(backwards, *arguments) for arguments in rare * 8]
